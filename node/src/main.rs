@@ -1,0 +1,2 @@
+//! homeroom
+fn main() {}

@@ -1,0 +1,1 @@
+//! WHAT is shared: chunks, manifests, versions. Knows no peer and no key.

@@ -1,0 +1,24 @@
+//! The rules of the Homeroom mesh, as plain state machines.
+//!
+//! Nothing here does I/O, reads a clock, starts a thread or draws randomness of its own: a driver
+//! (the `node` crate on a real machine, the `simulator` crate in virtual time) hands in every
+//! [`Input`](input::Input) with the time it happened, and carries out every
+//! [`Output`](output::Output). Both drivers therefore run the very same decisions.
+//!
+//! Modules in reading order:
+//!
+//! 1. the ground floor: [`id`], [`time`], [`limits`], [`rng`], [`cbor`], [`bitmap`];
+//! 2. the wings, which do not know each other: [`content`] (what is shared), [`trust`] (who may say
+//!    so), [`mesh`] (who has it);
+//! 3. what crosses the seam: [`message`] (between peers), [`input`] and [`output`] (between a node
+//!    and its driver);
+//! 4. [`update`], the life of one release on one node, and [`node`], which only dispatches.
+
+pub mod bitmap;
+pub mod cbor;
+pub mod content;
+pub mod id;
+pub mod limits;
+pub mod rng;
+pub mod time;
+pub mod trust;

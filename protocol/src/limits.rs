@@ -1,0 +1,43 @@
+//! Every bound on what a stranger can send, grow or claim: a number with its unit and its reason.
+
+/// Smallest chunk the chunker cuts (except a file's last): keeps the list of a tree of large files short.
+pub const CHUNK_BYTES_MIN: u32 = 16 * 1024;
+/// Chunk size the chunker aims at: smaller ones cost rows and, after compression, save nothing
+/// (measured on pyarrow and pandas upgrades).
+pub const CHUNK_BYTES_AVERAGE: u32 = 64 * 1024;
+/// Largest chunk: bounds the memory of one transfer and what one lie can waste.
+pub const CHUNK_BYTES_MAX: u32 = 256 * 1024;
+
+/// Largest manifest and largest chunk list: a tree of 300,000 files, or one of 90 GB.
+pub const DOCUMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A document travels in slices of this size, so that control messages stay small.
+pub const DOCUMENT_SLICE_BYTES_MAX: u32 = 256 * 1024;
+
+/// Largest root metadata (go-tuf's bound).
+pub const ROOT_BYTES_MAX: u64 = 512_000;
+/// Largest timestamp metadata (go-tuf's bound).
+pub const TIMESTAMP_BYTES_MAX: u64 = 16_384;
+/// Largest snapshot metadata (go-tuf's bound).
+pub const SNAPSHOT_BYTES_MAX: u64 = 2_000_000;
+/// Largest targets metadata, delegated roles included (go-tuf's bound).
+pub const TARGETS_BYTES_MAX: u64 = 5_000_000;
+/// Root rotations followed in one refresh (go-tuf's bound).
+pub const ROOT_ROTATIONS_MAX: u64 = 256;
+/// Delegated roles visited in one search (go-tuf's bound).
+pub const DELEGATIONS_MAX: usize = 32;
+/// Nesting of a metadata file; the deepest lawful one needs 8.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Signatures on one metadata file; more could only burn a device's CPU.
+pub const SIGNATURES_MAX: usize = 64;
+
+/// Largest control frame: the largest metadata file, with room for its envelope.
+pub const FRAME_BYTES_MAX: u32 = 6_000_000;
+
+/// Longest path of an entry in bytes (Linux `PATH_MAX` less its NUL).
+pub const PATH_BYTES_MAX: usize = 4095;
+/// Longest name within a path in bytes (`NAME_MAX` of every common file system).
+pub const NAME_BYTES_MAX: usize = 255;
+/// Entries in one manifest.
+pub const ENTRIES_MAX: usize = 2_000_000;
+/// Extended attributes of one entry, names and values together, in bytes (ext4's own bound is one block).
+pub const XATTR_BYTES_MAX: usize = 64 * 1024;

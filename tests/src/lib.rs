@@ -1,0 +1,1 @@
+//! The house seen from outside; the tests are in `it/`.
