@@ -1,1 +1,3 @@
 //! WHAT is shared: chunks, manifests, versions. Knows no peer and no key.
+
+pub mod manifest;
