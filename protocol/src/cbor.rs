@@ -1,6 +1,7 @@
 //! CBOR, through the one place that names ciborium. Hashes and signatures are always over the exact
 //! bytes received, never over a re-encoding, because ciborium is not canonical.
 
+pub use ciborium::Value;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Why bytes are not the CBOR that was expected.
@@ -29,4 +30,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut rest = bytes;
     let value = ciborium::from_reader(&mut rest).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::TrailingBytes(rest.len())) }
+}
+
+/// A value of type `T` out of one that was decoded without knowing its shape.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, DecodeError> {
+    value.deserialized().map_err(|error| DecodeError::Malformed(error.to_string()))
 }

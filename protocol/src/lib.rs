@@ -12,13 +12,23 @@
 //!    so), [`mesh`] (who has it);
 //! 3. what crosses the seam: [`message`] (between peers), [`input`] and [`output`] (between a node
 //!    and its driver);
-//! 4. [`update`], the life of one release on one node, and [`node`], which only dispatches.
+//! 4. the nouns above the wings: [`refresh`] (catching up with metadata), [`fetch`] (one document from
+//!    peers), [`update`] (the life of one release on one node);
+//! 5. [`node`], which only dispatches.
 
 pub mod bitmap;
 pub mod cbor;
 pub mod content;
+pub mod fetch;
 pub mod id;
+pub mod input;
 pub mod limits;
+pub mod mesh;
+pub mod message;
+pub mod node;
+pub mod output;
+pub mod refresh;
 pub mod rng;
 pub mod time;
 pub mod trust;
+pub mod update;

@@ -11,7 +11,7 @@ pub const CHUNK_BYTES_MAX: u32 = 256 * 1024;
 /// Largest manifest and largest chunk list: a tree of 300,000 files, or one of 90 GB.
 pub const DOCUMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// A document travels in slices of this size, so that control messages stay small.
-pub const DOCUMENT_SLICE_BYTES_MAX: u32 = 256 * 1024;
+pub const DOCUMENT_SLICE_BYTES_MAX: u32 = 64 * 1024;
 
 /// Largest root metadata (go-tuf's bound).
 pub const ROOT_BYTES_MAX: u64 = 512_000;
@@ -41,3 +41,22 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const ENTRIES_MAX: usize = 2_000_000;
 /// Extended attributes of one entry, names and values together, in bytes (ext4's own bound is one block).
 pub const XATTR_BYTES_MAX: usize = 64 * 1024;
+
+/// Chunks that one peer may have queued here by name: two full pipelines.
+pub const WANTS_QUEUED_MAX: usize = 64;
+/// Chunks of our choice that one peer may accept ahead: two full pipelines.
+pub const CREDIT_CHUNKS_MAX: u32 = 64;
+/// Chunks on their way to one peer at once, read but not yet sent: bounds memory and keeps turns short.
+pub const UPLOADS_PER_PEER_MAX: usize = 4;
+/// Chunks on their way to all peers at once.
+pub const UPLOADS_MAX: usize = 32;
+/// Peers kept connected, the school beside them.
+pub const PEERS_MAX: usize = 24;
+/// Peers that a seed serves at once: a school of several classrooms.
+pub const SEED_PEERS_MAX: usize = 256;
+/// Offences after which a peer is banned; sending wrong bytes is enough alone.
+pub const STRIKES_MAX: u32 = 3;
+/// Chunks in one announcement; more are sent as several.
+pub const ANNOUNCED_CHUNKS_MAX: usize = 4096;
+/// Chunks in one release: what a chunk list of the largest size can name.
+pub const CHUNKS_MAX: u32 = 1_700_000;

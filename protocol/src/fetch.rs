@@ -1,0 +1,130 @@
+//! Fetching one document, slice by slice, from one peer at a time: a manifest or chunk list is small
+//! beside the content, and whole from one sender it is clear whom to blame when it does not hash to
+//! its name.
+
+use crate::id::{DocumentId, PeerId};
+use crate::message::{Slice, WantDocument};
+use crate::output::Document;
+use crate::time::{Span, Time};
+use std::collections::BTreeMap;
+
+/// A slice takes a round trip and 64 KiB; a peer that needs longer is replaced.
+const SLICE_WITHIN: Span = Span::from_secs(3);
+/// A peer that failed, or did not have the document yet, is asked again after this long.
+const BENCH: Span = Span::from_secs(2);
+/// An encoded document may exceed its plain length by this much, in bytes (zstd's frame around
+/// incompressible data).
+const ENCODING_OVERHEAD_BYTES: u64 = 64 * 1024;
+
+/// A document on its way.
+#[derive(Debug)]
+pub struct Fetch {
+    document: Document,
+    base: Option<DocumentId>,
+    from: Option<PeerId>,
+    deadline: Time,
+    answer_base: Option<DocumentId>,
+    received: Vec<u8>,
+    benched: BTreeMap<PeerId, Time>,
+}
+
+/// What a slice led to.
+#[derive(Debug)]
+pub enum Progress {
+    /// More is missing: ask for it.
+    More(WantDocument),
+    /// All is here, encoded against this base.
+    Whole(Option<DocumentId>, Vec<u8>),
+    /// Not what was asked for.
+    Absurd,
+}
+
+impl Fetch {
+    /// Nothing is here yet of `document`; answers may be compressed against `base`.
+    pub fn new(document: Document, base: Option<DocumentId>) -> Self {
+        Self {
+            document,
+            base,
+            from: None,
+            deadline: Time::default(),
+            answer_base: None,
+            received: Vec::new(),
+            benched: BTreeMap::new(),
+        }
+    }
+
+    /// What is being fetched.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// Whom to ask first or next, out of `candidates` in order of preference; nothing while a peer is
+    /// at it in time.
+    pub fn ask(&mut self, candidates: impl Iterator<Item = PeerId>, now: Time) -> Option<(PeerId, WantDocument)> {
+        if let Some(late) = self.from.filter(|_| self.deadline <= now) {
+            self.bench(late, now);
+        }
+        if self.from.is_some() {
+            return None;
+        }
+        self.benched.retain(|_, until| *until > now);
+        let peer = candidates.into_iter().find(|peer| !self.benched.contains_key(peer))?;
+        self.from = Some(peer);
+        self.received.clear();
+        self.deadline = now + SLICE_WITHIN;
+        Some((peer, self.want(0)))
+    }
+
+    /// A slice came from a peer. Nothing if that peer is not the one that was asked.
+    pub fn slice(&mut self, from: PeerId, slice: Slice, now: Time) -> Option<Progress> {
+        if self.from != Some(from) || slice.id != self.document.id() {
+            return None;
+        }
+        let offset = self.received.len() as u64;
+        let first = offset == 0;
+        let lawful = slice.offset == offset
+            && !slice.bytes.is_empty()
+            && slice.encoded_bytes <= self.document.bytes() + ENCODING_OVERHEAD_BYTES
+            && offset + slice.bytes.len() as u64 <= slice.encoded_bytes
+            && slice.base.is_none_or(|base| Some(base) == self.base)
+            && (first || slice.base == self.answer_base);
+        if !lawful {
+            return Some(Progress::Absurd);
+        }
+        self.answer_base = slice.base;
+        self.received.extend_from_slice(&slice.bytes);
+        self.deadline = now + SLICE_WITHIN;
+        let here = self.received.len() as u64;
+        Some(if here == slice.encoded_bytes {
+            Progress::Whole(self.answer_base, std::mem::take(&mut self.received))
+        } else {
+            Progress::More(self.want(here))
+        })
+    }
+
+    /// The peer that was asked failed, lied or does not have the document; another is asked next.
+    pub fn bench(&mut self, peer: PeerId, now: Time) {
+        self.from.take_if(|from| *from == peer);
+        self.benched.insert(peer, now + BENCH);
+    }
+
+    /// The whole document was wrong. Returns who sent it.
+    pub fn wrong(&mut self) -> Option<PeerId> {
+        self.from.take()
+    }
+
+    /// A peer is gone.
+    pub fn peer_left(&mut self, peer: PeerId) {
+        self.from.take_if(|from| *from == peer);
+        self.benched.remove(&peer);
+    }
+
+    /// When the peer under way is too late, or a benched one may be asked again.
+    pub fn wakeup(&self) -> Option<Time> {
+        self.from.map(|_| self.deadline).or_else(|| self.benched.values().copied().min())
+    }
+
+    fn want(&self, offset: u64) -> WantDocument {
+        WantDocument { id: self.document.id(), base: self.base, offset }
+    }
+}

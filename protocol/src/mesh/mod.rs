@@ -1,0 +1,36 @@
+//! WHO HAS IT: which peers hold which chunks of a release, what to ask of whom, what to send to whom.
+//!
+//! This wing knows chunks by their index in a release's chunk list and never touches bytes, keys or
+//! manifests. A [`Swarm`] is one release as this node and its peers hold it; [`Uploads`] is what
+//! peers have asked of this node; [`Spread`] is how a seed chooses what to send to a peer that leaves
+//! the choice to it; [`Picker`] orders chunks by rarity. Methods return what should be said or done;
+//! `node.rs` turns that into outputs.
+//!
+//! The policy in one breath: a device asks its fellow devices for chunks that they announced, rarest
+//! first, and gives each seed a credit of chunks to send unasked; a seed spends the credit on chunks
+//! that no device holds yet, so that it sends each about once. A device that starves asks the seed by
+//! name.
+
+mod peers;
+mod picker;
+mod source;
+mod spread;
+mod swarm;
+mod uploads;
+
+pub use peers::Peers;
+pub use picker::Picker;
+pub use spread::Spread;
+pub use swarm::{Ask, Swarm, Tally};
+pub use uploads::{Grant, Uploads};
+
+use serde::{Deserialize, Serialize};
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Takes releases of one channel, applies them, and shares what it holds.
+    Device,
+    /// Keeps whole channels and stays: the school server.
+    Seed,
+}

@@ -1,0 +1,133 @@
+//! One peer as a source of chunks: what it holds, what it was asked for, how fast it delivers.
+
+use crate::bitmap::Bitmap;
+use crate::limits::CHUNK_BYTES_AVERAGE;
+use crate::time::{Span, Time};
+use std::collections::BTreeMap;
+
+/// A pipeline holds what the peer delivers in this span: enough to bridge a LAN round trip and a
+/// disk's hiccup, short enough that little is stuck behind a peer that dies.
+const PIPELINE: Span = Span::from_millis(150);
+/// A pipeline never runs dry on the first chunks, before the rate is known.
+const WINDOW_CHUNKS_MIN: u32 = 2;
+/// A pipeline never holds more than 2 MiB of average chunks, which bounds memory on both sides.
+const WINDOW_CHUNKS_MAX: u32 = 32;
+/// A peer that owes chunks and sends none for this long, beyond four times what its rate promised,
+/// has stalled; its chunks are asked of others.
+const STALL: Span = Span::from_millis(1_000);
+/// The first wait before a stalled peer is asked again; it doubles with each further stall.
+const BACKOFF: Span = Span::from_secs(2);
+/// Doublings of the wait end here, so that a peer that recovers is used again within minutes.
+const BACKOFF_DOUBLINGS_MAX: u32 = 5;
+/// The rate is sampled over spans of at least this length.
+const RATE_SAMPLE: Span = Span::from_millis(50);
+
+/// A peer's state as a source for one release.
+#[derive(Debug)]
+pub struct Source {
+    /// What it says it holds.
+    pub held: Bitmap,
+    /// Chunks asked of it by index, with the moment of asking.
+    pub in_flight: BTreeMap<u32, Time>,
+    /// Chunks that it may still send unasked (seeds only).
+    pub credit: u32,
+    /// Nothing it holds could be asked when last tried; cleared by news.
+    pub dry: bool,
+    last_progress: Time,
+    stalls: u32,
+    resume_at: Time,
+    rate_bytes_per_s: u64,
+    sample_start: Time,
+    sample_bytes: u64,
+}
+
+impl Source {
+    /// A peer that holds `held`, first heard of `now`.
+    pub fn new(held: Bitmap, now: Time) -> Self {
+        Self {
+            held,
+            in_flight: BTreeMap::new(),
+            credit: 0,
+            dry: false,
+            last_progress: now,
+            stalls: 0,
+            resume_at: now,
+            rate_bytes_per_s: 0,
+            sample_start: now,
+            sample_bytes: 0,
+        }
+    }
+
+    /// How many more chunks may be asked of it now.
+    pub fn room(&self, now: Time) -> u32 {
+        if now < self.resume_at {
+            return 0;
+        }
+        let window = if self.stalls > 0 { 1 } else { self.window() };
+        window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX))
+    }
+
+    /// How many unasked chunks it should be able to send ahead.
+    pub fn credit_room(&self) -> u32 {
+        self.window().saturating_sub(self.credit)
+    }
+
+    fn window(&self) -> u32 {
+        let bytes = self.rate_bytes_per_s.saturating_mul(PIPELINE.0) / 1_000_000;
+        let chunks = u32::try_from(bytes / u64::from(CHUNK_BYTES_AVERAGE)).unwrap_or(WINDOW_CHUNKS_MAX);
+        chunks.clamp(WINDOW_CHUNKS_MIN, WINDOW_CHUNKS_MAX)
+    }
+
+    /// Notes that a chunk was asked of it.
+    pub fn asked(&mut self, index: u32, now: Time) {
+        if self.in_flight.is_empty() {
+            self.last_progress = now;
+            self.sample_start = now;
+            self.sample_bytes = 0;
+        }
+        self.in_flight.insert(index, now);
+    }
+
+    /// Notes that it delivered a chunk of so many bytes.
+    pub fn delivered(&mut self, index: u32, bytes: u32, now: Time) {
+        if self.in_flight.remove(&index).is_none() {
+            self.credit = self.credit.saturating_sub(1);
+        }
+        self.last_progress = now;
+        self.stalls = 0;
+        self.resume_at = now;
+        self.sample_bytes += u64::from(bytes);
+        let elapsed = now.since(self.sample_start);
+        if elapsed >= RATE_SAMPLE {
+            let sample = self.sample_bytes.saturating_mul(1_000_000) / elapsed.0;
+            self.rate_bytes_per_s = u64::midpoint(self.rate_bytes_per_s, sample);
+            self.sample_start = now;
+            self.sample_bytes = 0;
+        }
+    }
+
+    /// When it counts as stalled if nothing arrives: never while it owes nothing.
+    pub fn stalls_at(&self) -> Option<Time> {
+        if self.in_flight.is_empty() {
+            return None;
+        }
+        let owed_bytes = self.in_flight.len() as u64 * u64::from(CHUNK_BYTES_AVERAGE);
+        let promised = owed_bytes.saturating_mul(1_000_000).checked_div(self.rate_bytes_per_s).unwrap_or(0);
+        // A rate that has decayed to almost nothing must not buy an endless wait.
+        let promised = Span(promised.min(STALL.times(5).0));
+        Some(self.last_progress + STALL + promised.times(4))
+    }
+
+    /// Gives up on what it owes, and waits before asking it again. Returns what it owed.
+    pub fn stalled(&mut self, now: Time) -> Vec<u32> {
+        let wait = BACKOFF.times(1 << self.stalls.min(BACKOFF_DOUBLINGS_MAX));
+        self.stalls += 1;
+        self.resume_at = now + wait;
+        std::mem::take(&mut self.in_flight).into_keys().collect()
+    }
+
+    /// When a stalled peer may be asked again, if it is waiting.
+    pub fn resumes_at(&self) -> Option<Time> {
+        (self.stalls > 0 && self.in_flight.is_empty()).then_some(self.resume_at)
+    }
+}

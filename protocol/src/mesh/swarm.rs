@@ -1,0 +1,416 @@
+//! One release as this node and its peers hold it: what is here, what is missing, who has it, and
+//! what to ask of whom next.
+
+use super::Role;
+use super::picker::Picker;
+use super::source::Source;
+use super::spread::Spread;
+use crate::bitmap::Bitmap;
+use crate::id::{ChunkRef, ManifestId, PeerId};
+use crate::limits::ANNOUNCED_CHUNKS_MAX;
+use crate::rng::Rng;
+use crate::time::{Span, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// New chunks are announced together after this long: a fraction of what it takes to fetch them.
+const ANNOUNCE_AFTER: Span = Span::from_millis(50);
+/// With nothing in flight and nothing arriving for this long, a device asks a seed by name.
+const STARVES_AFTER: Span = Span::from_millis(500);
+/// At the end, a chunk in flight for this long is asked of a second, idle peer too.
+const HEDGE_AFTER: Span = Span::from_millis(500);
+
+/// Something to say to a peer about this release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Send me these.
+    Chunks(Vec<u32>),
+    /// Send me so many more of your choice.
+    Credit(u32),
+    /// I no longer need these.
+    Cancel(Vec<u32>),
+}
+
+/// Bytes that arrived, as they crossed the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// From seeds.
+    pub from_seeds_bytes: u64,
+    /// From fellow devices.
+    pub from_devices_bytes: u64,
+    /// Arrived though already here.
+    pub duplicate_bytes: u64,
+}
+
+/// One release in the mesh, seen from one node.
+#[derive(Debug)]
+pub struct Swarm {
+    release: ManifestId,
+    chunks: Arc<[ChunkRef]>,
+    /// Stored and durable: what may be announced.
+    held: Bitmap,
+    /// Stored, not yet durable.
+    landed: Bitmap,
+    held_bytes: u64,
+    /// Rarity counts fellow devices only, because seeds hold everything.
+    picker: Picker,
+    /// By chunk, how many peers were asked for it.
+    askers: Vec<u8>,
+    sources: BTreeMap<PeerId, (Role, Source)>,
+    spread: Option<Spread>,
+    unannounced: Vec<u32>,
+    announce_at: Option<Time>,
+    progress_at: Time,
+    hedge_at: Option<Time>,
+    tally: Tally,
+}
+
+impl Swarm {
+    /// A release of which this node holds `held`. A seed also keeps count of what it spreads.
+    pub fn new(release: ManifestId, chunks: Arc<[ChunkRef]>, held: Bitmap, role: Role, now: Time) -> Self {
+        let len = held.len();
+        let mut picker = Picker::new(len);
+        (0..len).filter(|index| !held.contains(*index)).for_each(|index| picker.open(index));
+        let held_bytes = held.iter().map(|index| u64::from(chunks[index as usize].bytes)).sum();
+        Self {
+            release,
+            held_bytes,
+            landed: Bitmap::new(len),
+            picker,
+            askers: vec![0; len as usize],
+            sources: BTreeMap::new(),
+            spread: (role == Role::Seed).then(|| Spread::new(len)),
+            unannounced: Vec::new(),
+            announce_at: None,
+            progress_at: now,
+            hedge_at: None,
+            tally: Tally::default(),
+            chunks,
+            held,
+        }
+    }
+
+    /// The release.
+    pub fn release(&self) -> ManifestId {
+        self.release
+    }
+
+    /// What this node holds, durably.
+    pub fn held(&self) -> &Bitmap {
+        &self.held
+    }
+
+    /// Plain bytes of the chunks held.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Bytes that arrived so far, by kind of sender.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Peers that told what they hold of this release.
+    pub fn sources(&self) -> impl Iterator<Item = (PeerId, &Bitmap)> {
+        self.sources.iter().map(|(peer, (_, source))| (*peer, &source.held))
+    }
+
+    /// Whether a chunk from this peer is of use: missing here, and asked for or covered by credit.
+    /// A peer that stalled may still deliver late.
+    pub fn expects(&self, peer: PeerId, index: u32) -> bool {
+        let missing = index < self.held.len() && !self.held.contains(index) && !self.landed.contains(index);
+        missing
+            && self.sources.get(&peer).is_some_and(|(_, source)| {
+                source.credit > 0 || source.in_flight.contains_key(&index) || source.resumes_at().is_some()
+            })
+    }
+
+    /// A peer tells all that it holds. Returns whether this is its first word on this release.
+    pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) -> bool {
+        let first = !self.sources.contains_key(&peer);
+        let before = self.sources.get(&peer).map_or_else(|| Bitmap::new(held.len()), |(_, source)| source.held.clone());
+        let gained: Vec<u32> = held.iter().filter(|index| !before.contains(*index)).collect();
+        let lost: Vec<u32> = before.iter().filter(|index| !held.contains(*index)).collect();
+        if role == Role::Device {
+            gained.iter().for_each(|index| self.count_gain(*index));
+            lost.iter().for_each(|index| self.count_loss(*index));
+        }
+        let (_, source) = self.sources.entry(peer).or_insert_with(|| (role, Source::new(Bitmap::new(held.len()), now)));
+        source.held = held;
+        source.dry = false;
+        first
+    }
+
+    /// A peer tells chunks that it now holds too. Returns false if it never told what it held before,
+    /// or names a chunk that the release does not have.
+    pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) -> bool {
+        let len = self.held.len();
+        let Some((role, source)) = self.sources.get_mut(&peer) else { return false };
+        source.dry = false;
+        let new: Vec<u32> = indexes.iter().copied().filter(|index| source.held.insert(*index)).collect();
+        if *role == Role::Device {
+            new.iter().for_each(|index| self.count_gain(*index));
+        }
+        indexes.iter().all(|index| *index < len)
+    }
+
+    /// A peer does not have a chunk after all.
+    pub fn refused(&mut self, peer: PeerId, index: u32) {
+        let Some((role, source)) = self.sources.get_mut(&peer) else { return };
+        let counted = *role == Role::Device && source.held.remove(index);
+        if source.in_flight.remove(&index).is_some() {
+            self.unask(index);
+        }
+        if counted {
+            self.count_loss(index);
+        }
+    }
+
+    /// A peer is gone, with what it held and what it owed.
+    pub fn peer_left(&mut self, peer: PeerId) {
+        if let Some(spread) = &mut self.spread {
+            spread.peer_left(peer);
+        }
+        let Some((role, source)) = self.sources.remove(&peer) else { return };
+        if role == Role::Device {
+            source.held.iter().for_each(|index| self.count_loss(index));
+        }
+        source.in_flight.into_keys().for_each(|index| self.unask(index));
+    }
+
+    /// A chunk arrived with the right bytes and is stored, though perhaps not durable. Returns what to
+    /// tell others that were asked for it as well.
+    pub fn arrived(&mut self, peer: PeerId, index: u32, wire_bytes: u64, now: Time) -> Vec<(PeerId, Ask)> {
+        let bytes = self.chunks[index as usize].bytes;
+        let mut from = None;
+        if let Some((role, source)) = self.sources.get_mut(&peer) {
+            if source.in_flight.contains_key(&index) {
+                self.askers[index as usize] = self.askers[index as usize].saturating_sub(1);
+            }
+            source.delivered(index, bytes, now);
+            from = Some(*role);
+        }
+        if self.held.contains(index) || !self.landed.insert(index) {
+            self.tally.duplicate_bytes += wire_bytes;
+            return Vec::new();
+        }
+        match from {
+            Some(Role::Seed) => self.tally.from_seeds_bytes += wire_bytes,
+            _ => self.tally.from_devices_bytes += wire_bytes,
+        }
+        self.progress_at = now;
+        self.picker.close(index);
+        self.withdraw(index)
+    }
+
+    /// Stored chunks have become durable.
+    pub fn durable(&mut self, indexes: &[u32], now: Time) {
+        for index in indexes {
+            self.landed.remove(*index);
+            self.picker.close(*index);
+            if self.held.insert(*index) {
+                self.held_bytes += u64::from(self.chunks[*index as usize].bytes);
+                self.unannounced.push(*index);
+            }
+        }
+        if !self.unannounced.is_empty() && self.announce_at.is_none() {
+            self.announce_at = Some(now + ANNOUNCE_AFTER);
+        }
+    }
+
+    /// A chunk that was held is spoilt: no longer offered, and missing again if it can be `replaced`.
+    pub fn spoilt(&mut self, index: u32, replaced: bool) {
+        if self.held.remove(index) {
+            self.held_bytes -= u64::from(self.chunks[index as usize].bytes);
+            if replaced {
+                self.picker.open(index);
+                self.sources.values_mut().for_each(|(_, source)| source.dry = false);
+            }
+        }
+    }
+
+    /// The chunks to announce now, if it is time; a complete node does not wait.
+    pub fn announcement(&mut self, now: Time) -> Option<Vec<u32>> {
+        let due = self.announce_at.is_some_and(|at| at <= now)
+            || self.unannounced.len() >= ANNOUNCED_CHUNKS_MAX
+            || (self.held.is_full() && !self.unannounced.is_empty());
+        due.then(|| {
+            self.announce_at = None;
+            std::mem::take(&mut self.unannounced)
+        })
+    }
+
+    /// What a seed sends to a peer that left the choice to it.
+    pub fn choose_for(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
+        self.spread.as_mut()?.choose(peer, now, rng)
+    }
+
+    /// What to ask of whom now. Call it whenever something changed or a wakeup is due.
+    pub fn asks(&mut self, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
+        if let Some(spread) = &mut self.spread {
+            spread.expire(now);
+        }
+        let mut asks = self.give_up_on_stalled(now);
+        if self.picker.open_count() > 0 {
+            let peers: Vec<PeerId> = self.sources.keys().copied().collect();
+            for peer in peers {
+                asks.extend(self.ask_source(peer, now, rng).map(|ask| (peer, ask)));
+            }
+            asks.extend(self.ask_seed_by_name(now, rng));
+        }
+        asks.extend(self.hedge(now));
+        asks
+    }
+
+    /// The next moment at which `asks` or `announcement` has something to say though nothing happened.
+    pub fn wakeup(&self) -> Option<Time> {
+        let stalls = self.sources.values().filter_map(|(_, source)| source.stalls_at()).min();
+        let missing = self.picker.open_count() > 0;
+        let resumes = self.sources.values().filter_map(|(_, source)| source.resumes_at()).min().filter(|_| missing);
+        let spread = self.spread.as_ref().and_then(Spread::wakeup);
+        [stalls, resumes, spread, self.announce_at, self.hedge_at, self.starves_at()].into_iter().flatten().min()
+    }
+
+    fn ask_source(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<Ask> {
+        let (role, source) = self.sources.get_mut(&peer)?;
+        if *role == Role::Seed {
+            let credit = source.credit_room();
+            source.credit += credit;
+            return (credit > 0).then_some(Ask::Credit(credit));
+        }
+        if source.dry {
+            return None;
+        }
+        let mut indexes = Vec::new();
+        for _ in 0..source.room(now) {
+            let Some(index) = self.picker.pick_rarest(rng, |index| source.held.contains(index)) else {
+                source.dry = true;
+                break;
+            };
+            source.asked(index, now);
+            self.picker.close(index);
+            self.askers[index as usize] += 1;
+            indexes.push(index);
+        }
+        (!indexes.is_empty()).then_some(Ask::Chunks(indexes))
+    }
+
+    /// With nothing in flight and nothing arriving, the first seed that can is asked by name.
+    fn ask_seed_by_name(&mut self, now: Time, rng: &mut Rng) -> Option<(PeerId, Ask)> {
+        if self.starves_at().is_none_or(|at| now < at) {
+            return None;
+        }
+        let (peer, (_, source)) =
+            self.sources.iter_mut().find(|(_, (role, source))| *role == Role::Seed && source.room(now) > 0)?;
+        let mut indexes = Vec::new();
+        for _ in 0..source.room(now) {
+            let rarest = self.picker.pick_unheld(rng).or_else(|| self.picker.pick_rarest(rng, |_| true));
+            let Some(index) = rarest else { break };
+            source.asked(index, now);
+            self.picker.close(index);
+            self.askers[index as usize] += 1;
+            indexes.push(index);
+        }
+        Some((*peer, Ask::Chunks(indexes)))
+    }
+
+    /// When this device will have waited long enough in vain: only while something is missing, nothing
+    /// is in flight, and there is a seed to ask.
+    fn starves_at(&self) -> Option<Time> {
+        let idle = self.sources.values().all(|(_, source)| source.in_flight.is_empty());
+        let seed_ready = self
+            .sources
+            .values()
+            .filter(|(role, _)| *role == Role::Seed)
+            .map(|(_, source)| source.resumes_at().unwrap_or_default())
+            .min()?;
+        (idle && self.picker.open_count() > 0).then(|| seed_ready.max(self.progress_at + STARVES_AFTER))
+    }
+
+    /// Asks an idle peer for a chunk that another has owed for long, once per chunk.
+    fn hedge(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
+        self.hedge_at = None;
+        let idle: Vec<PeerId> = self
+            .sources
+            .iter()
+            .filter(|(_, (_, source))| source.in_flight.is_empty() && source.room(now) > 0)
+            .map(|(peer, _)| *peer)
+            .collect();
+        let mut asks = Vec::new();
+        for peer in idle {
+            let Some((asked, index)) = self.longest_owed_that(peer) else { continue };
+            let due = asked + HEDGE_AFTER;
+            if due > now {
+                self.hedge_at = Some(self.hedge_at.map_or(due, |at| at.min(due)));
+                continue;
+            }
+            self.askers[index as usize] += 1;
+            if let Some((_, source)) = self.sources.get_mut(&peer) {
+                source.asked(index, now);
+            }
+            asks.push((peer, Ask::Chunks(vec![index])));
+        }
+        asks
+    }
+
+    /// Of the chunks that exactly one other peer owes and `peer` holds, the one asked first.
+    fn longest_owed_that(&self, peer: PeerId) -> Option<(Time, u32)> {
+        let (_, idle) = self.sources.get(&peer)?;
+        let owed = self.sources.values().flat_map(|(_, source)| &source.in_flight);
+        owed.filter(|(index, _)| self.askers[**index as usize] == 1 && idle.held.contains(**index))
+            .map(|(index, asked)| (*asked, *index))
+            .min()
+    }
+
+    fn give_up_on_stalled(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
+        let stalled: Vec<PeerId> = self
+            .sources
+            .iter()
+            .filter(|(_, (_, source))| source.stalls_at().is_some_and(|at| at <= now))
+            .map(|(peer, _)| *peer)
+            .collect();
+        let mut asks = Vec::new();
+        for peer in stalled {
+            let owed = self.sources.get_mut(&peer).map(|(_, source)| source.stalled(now)).unwrap_or_default();
+            owed.iter().for_each(|index| self.unask(*index));
+            asks.push((peer, Ask::Cancel(owed)));
+        }
+        asks
+    }
+
+    /// One peer fewer owes the chunk; once none does, it is open again.
+    fn unask(&mut self, index: u32) {
+        let askers = &mut self.askers[index as usize];
+        *askers = askers.saturating_sub(1);
+        if *askers == 0 && !self.held.contains(index) && !self.landed.contains(index) {
+            self.picker.open(index);
+            self.sources.values_mut().for_each(|(_, source)| source.dry = false);
+        }
+    }
+
+    /// Tells everybody else who owes the chunk that it is no longer needed.
+    fn withdraw(&mut self, index: u32) -> Vec<(PeerId, Ask)> {
+        if self.askers[index as usize] == 0 {
+            return Vec::new();
+        }
+        self.askers[index as usize] = 0;
+        let owing = self.sources.iter_mut().filter_map(|(peer, (_, source))| {
+            source.in_flight.remove(&index).map(|_| (*peer, Ask::Cancel(vec![index])))
+        });
+        owing.collect()
+    }
+
+    fn count_gain(&mut self, index: u32) {
+        self.picker.gain(index);
+        if let Some(spread) = &mut self.spread {
+            spread.gain(index);
+        }
+    }
+
+    fn count_loss(&mut self, index: u32) {
+        self.picker.lose(index);
+        if let Some(spread) = &mut self.spread {
+            spread.lose(index);
+        }
+    }
+}

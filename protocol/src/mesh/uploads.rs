@@ -1,0 +1,183 @@
+//! What peers have asked of this node, and whose turn it is. Bytes move in the driver: a grant tells
+//! it to read and send one chunk, and it reports when that chunk has left.
+
+use crate::id::{ManifestId, PeerId};
+use crate::limits::{CREDIT_CHUNKS_MAX, UPLOADS_PER_PEER_MAX, WANTS_QUEUED_MAX};
+use std::collections::{BTreeMap, VecDeque};
+
+/// One chunk to read and send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who receives it.
+    pub to: PeerId,
+    /// The release it belongs to.
+    pub release: ManifestId,
+    /// Its index in that release's chunk list.
+    pub index: u32,
+}
+
+/// The queue of one peer.
+#[derive(Debug, Default)]
+struct Queue {
+    wants: VecDeque<(ManifestId, u32)>,
+    credit: BTreeMap<ManifestId, u32>,
+    granted: usize,
+}
+
+/// All that was asked of this node and not yet sent.
+#[derive(Debug)]
+pub struct Uploads {
+    queues: BTreeMap<PeerId, Queue>,
+    /// Grants that the driver can have under way at once.
+    slots: usize,
+    granted: usize,
+    /// The peer whose turn came last; turns go round by number.
+    last_served: PeerId,
+}
+
+impl Uploads {
+    /// No queue; at most `slots` grants under way.
+    pub fn new(slots: usize) -> Self {
+        Self { queues: BTreeMap::new(), slots, granted: 0, last_served: PeerId(0) }
+    }
+
+    /// A peer asks for chunks by name. Returns false if it has asked for more than is lawful.
+    pub fn want(&mut self, peer: PeerId, release: ManifestId, indexes: &[u32]) -> bool {
+        let queue = self.queues.entry(peer).or_default();
+        let fits = queue.wants.len() + indexes.len() <= WANTS_QUEUED_MAX;
+        if fits {
+            queue.wants.extend(indexes.iter().map(|index| (release, *index)));
+        }
+        fits
+    }
+
+    /// A peer accepts so many more chunks of this node's choice.
+    pub fn credit(&mut self, peer: PeerId, release: ManifestId, chunks: u32) {
+        let credit = self.queues.entry(peer).or_default().credit.entry(release).or_default();
+        *credit = credit.saturating_add(chunks).min(CREDIT_CHUNKS_MAX);
+    }
+
+    /// A peer no longer wants these.
+    pub fn cancel(&mut self, peer: PeerId, release: ManifestId, indexes: &[u32]) {
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            queue.wants.retain(|want| want.0 != release || !indexes.contains(&want.1));
+        }
+    }
+
+    /// Nothing of this release is served any more.
+    pub fn forget(&mut self, release: ManifestId) {
+        for queue in self.queues.values_mut() {
+            queue.wants.retain(|want| want.0 != release);
+            queue.credit.remove(&release);
+        }
+    }
+
+    /// A peer is gone, with all that it asked for.
+    pub fn peer_left(&mut self, peer: PeerId) {
+        if let Some(queue) = self.queues.remove(&peer) {
+            self.granted -= queue.granted;
+        }
+    }
+
+    /// The driver has sent a granted chunk, or failed to.
+    pub fn done(&mut self, peer: PeerId) {
+        if let Some(queue) = self.queues.get_mut(&peer) {
+            queue.granted -= 1;
+            self.granted -= 1;
+        }
+    }
+
+    /// As many grants as slots are free, turn by turn. `choose` spends a peer's credit: it names a
+    /// chunk of the release for that peer, or nothing for now.
+    pub fn grants(&mut self, mut choose: impl FnMut(PeerId, ManifestId) -> Option<u32>) -> Vec<Grant> {
+        let mut grants = Vec::new();
+        let mut idle_turns = 0;
+        while self.granted < self.slots && idle_turns < self.queues.len() {
+            let Some(peer) = self.next_turn() else { break };
+            self.last_served = peer;
+            let Some(queue) = self.queues.get_mut(&peer) else { break };
+            let next = if queue.granted < UPLOADS_PER_PEER_MAX { queue.next(peer, &mut choose) } else { None };
+            if let Some((release, index)) = next {
+                queue.granted += 1;
+                self.granted += 1;
+                idle_turns = 0;
+                grants.push(Grant { to: peer, release, index });
+            } else {
+                idle_turns += 1;
+            }
+        }
+        grants
+    }
+
+    fn next_turn(&self) -> Option<PeerId> {
+        let after = (std::ops::Bound::Excluded(self.last_served), std::ops::Bound::Unbounded);
+        self.queues.range(after).chain(self.queues.iter()).map(|(peer, _)| *peer).next()
+    }
+}
+
+impl Queue {
+    /// What this peer gets next: first what it named, then what its credit allows.
+    fn next(
+        &mut self,
+        peer: PeerId,
+        choose: &mut impl FnMut(PeerId, ManifestId) -> Option<u32>,
+    ) -> Option<(ManifestId, u32)> {
+        if let Some(want) = self.wants.pop_front() {
+            return Some(want);
+        }
+        let (release, credit, index) = self
+            .credit
+            .iter_mut()
+            .filter(|(_, credit)| **credit > 0)
+            .find_map(|(release, credit)| choose(peer, *release).map(|index| (*release, credit, index)))?;
+        *credit -= 1;
+        Some((release, index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELEASE: ManifestId = ManifestId([9; 32]);
+
+    #[test]
+    fn turns_go_round_and_a_slow_peer_holds_only_its_own_slots() {
+        let mut uploads = Uploads::new(100);
+        assert!(uploads.want(PeerId(1), RELEASE, &[0; 50]));
+        assert!(uploads.want(PeerId(2), RELEASE, &[0; 50]));
+        let order: Vec<u64> = uploads.grants(|_, _| None).iter().map(|grant| grant.to.0).collect();
+        let expected: Vec<u64> = [1, 2].into_iter().cycle().take(2 * UPLOADS_PER_PEER_MAX).collect();
+        assert_eq!(order, expected);
+        uploads.done(PeerId(2));
+        let next = uploads.grants(|_, _| None);
+        assert_eq!(next.iter().map(|grant| grant.to).collect::<Vec<_>>(), [PeerId(2)]);
+    }
+
+    #[test]
+    fn slots_bound_all_grants_and_come_back_when_a_peer_leaves() {
+        let mut uploads = Uploads::new(1);
+        uploads.want(PeerId(1), RELEASE, &[7]);
+        uploads.want(PeerId(2), RELEASE, &[8]);
+        assert_eq!(uploads.grants(|_, _| None).len(), 1);
+        assert_eq!(uploads.grants(|_, _| None), []);
+        uploads.peer_left(PeerId(1));
+        assert_eq!(uploads.grants(|_, _| None), [Grant { to: PeerId(2), release: RELEASE, index: 8 }]);
+    }
+
+    #[test]
+    fn a_peer_that_asks_for_more_than_a_queue_holds_is_told_so() {
+        let mut uploads = Uploads::new(1);
+        assert!(!uploads.want(PeerId(1), RELEASE, &vec![0; WANTS_QUEUED_MAX + 1]));
+    }
+
+    #[test]
+    fn credit_is_spent_on_what_the_seed_chooses_and_waits_when_it_chooses_nothing() {
+        let mut uploads = Uploads::new(10);
+        uploads.credit(PeerId(1), RELEASE, 2);
+        assert_eq!(uploads.grants(|_, _| None), []);
+        let mut choices = [4, 5, 6].into_iter();
+        let grants = uploads.grants(|_, _| choices.next());
+        assert_eq!(grants.iter().map(|grant| grant.index).collect::<Vec<_>>(), [4, 5]);
+    }
+}

@@ -1,0 +1,277 @@
+//! What peers say to each other. `docs/wire.md` is the specification.
+//!
+//! A message is one CBOR array `[kind, body]` in a length-prefixed frame. A kind that this code does
+//! not know is skipped, so that newer nodes can say more to those whose [`Hello`] tells that they
+//! understand. Chunk payloads travel raw behind a [`ChunkHeader`], on a stream of their own, so that
+//! messages never queue behind bulk data.
+
+use crate::cbor::{self, DecodeError, Value};
+use crate::content::Encoding;
+use crate::id::{DocumentId, ManifestId, RepositoryId};
+use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, DOCUMENT_SLICE_BYTES_MAX};
+use crate::mesh;
+use crate::trust;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// One thing that a node says to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The first word on every connection.
+    Hello(Hello),
+    /// The newest trusted metadata that the sender holds whole; nothing if it holds none.
+    Head(Option<trust::Head>),
+    /// Send me this metadata file.
+    WantMetadata(WantMetadata),
+    /// A metadata file, or word that the sender has none.
+    Metadata(Metadata),
+    /// Send me this document from this offset on.
+    WantDocument(WantDocument),
+    /// A slice of a document.
+    Slice(Slice),
+    /// I do not have this document.
+    NoDocument(DocumentId),
+    /// All that I hold of a release.
+    Holdings(Holdings),
+    /// Chunks that I hold since I last spoke.
+    Gained(Chunks),
+    /// Send me these chunks.
+    Want(Chunks),
+    /// Send me so many more chunks of your choice.
+    Credit(Credit),
+    /// I no longer need these chunks.
+    Cancel(Chunks),
+    /// I do not have these chunks.
+    Refuse(Chunks),
+}
+
+/// Who is speaking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// What the sender understands beyond the first version of the protocol, a bit each.
+    pub features: u64,
+    /// Whose releases it carries. Nodes of different repositories part at once.
+    pub repository: RepositoryId,
+    /// What it is for.
+    pub role: mesh::Role,
+}
+
+/// Asks for a metadata file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantMetadata {
+    /// Which role's.
+    pub role: trust::Role,
+    /// Which version; the newest if none is named.
+    pub version: Option<u64>,
+}
+
+/// A metadata file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Which role's.
+    pub role: trust::Role,
+    /// Its exact bytes; nothing if the sender does not have it.
+    pub bytes: Option<ByteBuf>,
+}
+
+/// Asks for a slice of a document, in the encoding of the sender's choice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantDocument {
+    /// Which document.
+    pub id: DocumentId,
+    /// A document that the asker holds and the answer may be compressed against.
+    pub base: Option<DocumentId>,
+    /// Offset into the encoded document, in bytes.
+    pub offset: u64,
+}
+
+/// Part of an encoded document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Which document.
+    pub id: DocumentId,
+    /// What it is encoded against, if against anything.
+    pub base: Option<DocumentId>,
+    /// Length of the whole encoded document, in bytes.
+    pub encoded_bytes: u64,
+    /// Where this slice starts in it, in bytes.
+    pub offset: u64,
+    /// The slice; shorter than the largest lawful one only at the end.
+    pub bytes: ByteBuf,
+}
+
+/// All that a node holds of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// The release.
+    pub release: ManifestId,
+    /// A bit for each chunk of its list, lowest bit first; empty if the node holds every chunk.
+    pub held: ByteBuf,
+    /// Whether the node would like to be told the same in return.
+    pub answer: bool,
+}
+
+/// Some chunks of a release, by their indexes in its chunk list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// The release.
+    pub release: ManifestId,
+    /// Indexes in its chunk list.
+    pub indexes: Vec<u32>,
+}
+
+/// Leave for a seed to send chunks unasked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// The release.
+    pub release: ManifestId,
+    /// How many chunks more than before.
+    pub chunks: u32,
+}
+
+/// Stands before the raw bytes of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkHeader {
+    /// The release.
+    pub release: ManifestId,
+    /// The chunk's index in its chunk list.
+    pub index: u32,
+    /// How the payload is encoded.
+    pub encoding: Encoding,
+    /// The payload's length in bytes.
+    pub wire_bytes: u32,
+}
+
+/// Why a frame is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Not CBOR of the right shape.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A part is larger than is lawful.
+    #[error("a message of kind {kind} claims more than is lawful")]
+    TooMuch {
+        /// The message's kind.
+        kind: u16,
+    },
+}
+
+impl Message {
+    /// The message's CBOR, without the frame's length prefix.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Message::Hello(body) => cbor::encode(&(0, body)),
+            Message::Head(body) => cbor::encode(&(1, body)),
+            Message::WantMetadata(body) => cbor::encode(&(2, body)),
+            Message::Metadata(body) => cbor::encode(&(3, body)),
+            Message::WantDocument(body) => cbor::encode(&(4, body)),
+            Message::Slice(body) => cbor::encode(&(5, body)),
+            Message::NoDocument(body) => cbor::encode(&(6, body)),
+            Message::Holdings(body) => cbor::encode(&(7, body)),
+            Message::Gained(body) => cbor::encode(&(8, body)),
+            Message::Want(body) => cbor::encode(&(9, body)),
+            Message::Credit(body) => cbor::encode(&(10, body)),
+            Message::Cancel(body) => cbor::encode(&(11, body)),
+            Message::Refuse(body) => cbor::encode(&(12, body)),
+        }
+    }
+
+    /// The message in a frame; nothing if its kind is unknown here.
+    pub fn decode(frame: &[u8]) -> Result<Option<Message>, MessageError> {
+        let (kind, body): (u16, Value) = cbor::decode(frame)?;
+        let message = match kind {
+            0 => Message::Hello(cbor::from_value(body)?),
+            1 => Message::Head(cbor::from_value(body)?),
+            2 => Message::WantMetadata(cbor::from_value(body)?),
+            3 => Message::Metadata(cbor::from_value(body)?),
+            4 => Message::WantDocument(cbor::from_value(body)?),
+            5 => Message::Slice(cbor::from_value(body)?),
+            6 => Message::NoDocument(cbor::from_value(body)?),
+            7 => Message::Holdings(cbor::from_value(body)?),
+            8 => Message::Gained(cbor::from_value(body)?),
+            9 => Message::Want(cbor::from_value(body)?),
+            10 => Message::Credit(cbor::from_value(body)?),
+            11 => Message::Cancel(cbor::from_value(body)?),
+            12 => Message::Refuse(cbor::from_value(body)?),
+            _ => return Ok(None),
+        };
+        if message.is_lawful() { Ok(Some(message)) } else { Err(MessageError::TooMuch { kind }) }
+    }
+
+    fn is_lawful(&self) -> bool {
+        match self {
+            Message::Slice(slice) => slice.bytes.len() <= DOCUMENT_SLICE_BYTES_MAX as usize,
+            Message::Holdings(holdings) => holdings.held.len() <= CHUNKS_MAX as usize / 8,
+            Message::Gained(chunks) | Message::Want(chunks) | Message::Cancel(chunks) | Message::Refuse(chunks) => {
+                chunks.indexes.len() <= ANNOUNCED_CHUNKS_MAX
+            }
+            _ => true,
+        }
+    }
+}
+
+impl ChunkHeader {
+    /// The header's CBOR, without the frame's length prefix.
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// The header in a frame.
+    pub fn decode(frame: &[u8]) -> Result<ChunkHeader, MessageError> {
+        let header: ChunkHeader = cbor::decode(frame)?;
+        // No encoding is worth sending that is longer than the plain bytes.
+        let lawful = header.wire_bytes <= CHUNK_BYTES_MAX && header.index < CHUNKS_MAX;
+        if lawful { Ok(header) } else { Err(MessageError::TooMuch { kind: 13 }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RELEASE: ManifestId = ManifestId([5; 32]);
+
+    #[test]
+    fn messages_survive_the_wire() {
+        let messages = [
+            Message::Hello(Hello { features: 0, repository: RepositoryId([1; 32]), role: mesh::Role::Seed }),
+            Message::Head(None),
+            Message::WantMetadata(WantMetadata { role: trust::Role::Root, version: Some(2) }),
+            Message::Metadata(Metadata { role: trust::Role::Delegated("stable".into()), bytes: Some(vec![1].into()) }),
+            Message::WantDocument(WantDocument { id: DocumentId::Manifest(RELEASE), base: None, offset: 7 }),
+            Message::Holdings(Holdings { release: RELEASE, held: vec![255].into(), answer: true }),
+            Message::Gained(Chunks { release: RELEASE, indexes: vec![0, 70_000] }),
+            Message::Credit(Credit { release: RELEASE, chunks: 3 }),
+        ];
+        for message in messages {
+            assert_eq!(Message::decode(&message.encode()).unwrap(), Some(message));
+        }
+    }
+
+    #[test]
+    fn a_kind_from_the_future_is_skipped() {
+        let frame = cbor::encode(&(999, "whatever a newer node may say"));
+        assert_eq!(Message::decode(&frame).unwrap(), None);
+    }
+
+    #[test]
+    fn an_announcement_beyond_the_bound_is_refused() {
+        let message = Message::Want(Chunks { release: RELEASE, indexes: vec![0; ANNOUNCED_CHUNKS_MAX + 1] });
+        assert!(matches!(Message::decode(&message.encode()), Err(MessageError::TooMuch { kind: 9 })));
+    }
+
+    #[test]
+    fn a_byte_string_costs_its_length_and_not_an_array() {
+        let message = Message::Hello(Hello { features: 0, repository: RepositoryId([255; 32]), role: mesh::Role::Seed });
+        assert!(message.encode().len() < 32 + 48);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_and_never_panics(frame in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::decode(&frame);
+            let _ = ChunkHeader::decode(&frame);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Everything a node can ask of its driver, as plain data.
+
+use crate::content::{Release, VerifiedManifest};
+use crate::id::{DocumentId, ManifestId, PeerId};
+use crate::message::Message;
+use crate::trust;
+use std::sync::Arc;
+
+/// Please do this.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Say something to a peer.
+    Send {
+        /// To whom.
+        to: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// Read a chunk, check it, and send it; then report `Uploaded`.
+    Upload {
+        /// To whom.
+        to: PeerId,
+        /// Of which release.
+        release: ManifestId,
+        /// The chunk's index in its list.
+        index: u32,
+    },
+    /// Send a slice of a document that this node holds, or say that it does not.
+    SendDocument {
+        /// To whom.
+        to: PeerId,
+        /// What was asked for.
+        want: crate::message::WantDocument,
+    },
+    /// Close the connection.
+    Disconnect(PeerId),
+    /// Close the connection and refuse this peer from now on.
+    Ban(PeerId),
+    /// Read a metadata file of the static repository; answer with `OriginMetadata`.
+    ReadMetadata {
+        /// Which role's.
+        role: trust::Role,
+        /// Which version; the newest if none is named.
+        version: Option<u64>,
+    },
+    /// Read and check a document that may be here already; answer with `DocumentRead`.
+    ReadDocument(Document),
+    /// Decode and check a document that arrived, and keep it if it is right; answer with
+    /// `DocumentVerified`.
+    VerifyDocument {
+        /// What it should be.
+        document: Document,
+        /// What the bytes are compressed against, if against anything.
+        base: Option<DocumentId>,
+        /// The encoded bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// Save these metadata files, in place of all saved before, in one transaction.
+    SaveTrust(Vec<(String, Arc<[u8]>)>),
+    /// Make a place for a release, with all of it that can be had from what lies here; answer with
+    /// `Prepared` or `PrepareFailed`.
+    Prepare(Arc<Release>),
+    /// Lay out the release whole and switch to it; answer with `Applied` or `ApplyFailed`.
+    Apply(ManifestId),
+    /// Nothing of this release is needed or served any more.
+    Forget(ManifestId),
+    /// Something that a person may want to know.
+    Event(Event),
+}
+
+/// A document by what is known of it before it is there.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// The manifest of this name and length in bytes.
+    Manifest(ManifestId, u64),
+    /// The chunk list that this manifest names.
+    ChunkList(Arc<VerifiedManifest>),
+}
+
+/// Something that a person may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A newer release is known.
+    Heard {
+        /// The channel.
+        channel: String,
+        /// The version.
+        version: String,
+        /// The release.
+        release: ManifestId,
+    },
+    /// Every chunk of the release is here and durable.
+    Complete(ManifestId),
+    /// The release is applied.
+    Applied(ManifestId),
+    /// The release waits for something that a person can do.
+    Blocked {
+        /// The release.
+        release: ManifestId,
+        /// What, in a sentence.
+        why: String,
+    },
+    /// A peer was banned.
+    Banned {
+        /// Who.
+        peer: PeerId,
+        /// What it did.
+        why: String,
+    },
+    /// A source gave metadata that was refused.
+    MetadataRefused {
+        /// Who; nothing for the static repository.
+        peer: Option<PeerId>,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Document {
+    /// The document's name.
+    pub fn id(&self) -> DocumentId {
+        match self {
+            Document::Manifest(id, _) => DocumentId::Manifest(*id),
+            Document::ChunkList(manifest) => DocumentId::ChunkList(manifest.chunk_list.id),
+        }
+    }
+
+    /// The document's plain length in bytes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Document::Manifest(_, bytes) => *bytes,
+            Document::ChunkList(manifest) => manifest.chunk_list.bytes,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Catching up with newer metadata: which file to ask of whom next.
+//!
+//! Peers are mirrors. One file is asked for at a time, roots first, so that a key rotation reaches a
+//! node before anybody can mislead it with what the old keys signed. A source that fails or lies is
+//! left alone for a while and the next one is asked; nothing ends a refresh but being up to date.
+
+use crate::id::{PeerId, Source};
+use crate::time::{Span, Time};
+use crate::trust::{Head, Role, TrustedSet};
+use std::collections::BTreeMap;
+
+/// An answer takes one round trip and at most a few megabytes; after this the next source is asked.
+const ANSWER_WITHIN: Span = Span::from_secs(3);
+/// A source that failed is left alone for this long.
+const BENCH: Span = Span::from_secs(30);
+
+/// One question to one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whom to ask.
+    pub source: Source,
+    /// Which role's file.
+    pub role: Role,
+    /// Which version; the newest if none is named.
+    pub version: Option<u64>,
+}
+
+/// What is known of others' metadata, and the question under way.
+#[derive(Debug, Default)]
+pub struct Refresh {
+    heads: BTreeMap<PeerId, Head>,
+    origin: Origin,
+    asked: Option<(Request, Time)>,
+    benched: BTreeMap<Source, Time>,
+}
+
+/// How far the static repository has been read since it last changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Origin {
+    #[default]
+    Read,
+    ReadRoots,
+    ReadTimestamp,
+    ReadRest,
+}
+
+impl Refresh {
+    /// A peer told what it has.
+    pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>) {
+        // News may be good news: a peer that failed gets another chance when it moves on.
+        match head {
+            Some(head) if self.heads.insert(peer, head.clone()) != Some(head) => {
+                self.benched.remove(&Source::Peer(peer));
+            }
+            Some(_) => {}
+            None => {
+                self.heads.remove(&peer);
+            }
+        }
+    }
+
+    /// What a peer said that it has.
+    pub fn head_of(&self, peer: PeerId) -> Option<&Head> {
+        self.heads.get(&peer)
+    }
+
+    /// A peer is gone.
+    pub fn peer_left(&mut self, peer: PeerId) {
+        self.heads.remove(&peer);
+        self.benched.remove(&Source::Peer(peer));
+        self.asked.take_if(|(request, _)| request.source == Source::Peer(peer));
+    }
+
+    /// The static repository may hold something new.
+    pub fn origin_changed(&mut self) {
+        self.origin = Origin::ReadRoots;
+        self.benched.remove(&Source::Origin);
+    }
+
+    /// The question that this answer belongs to, if it was asked.
+    pub fn answered(&mut self, source: Source, role: &Role) -> Option<Request> {
+        self.asked.take_if(|(request, _)| request.source == source && request.role == *role).map(|(request, _)| request)
+    }
+
+    /// A source did not have what it was asked for, or it was refused.
+    pub fn failed(&mut self, request: &Request, now: Time) {
+        match (request.source, &request.role) {
+            // There is no newer root: so much is as it should be.
+            (Source::Origin, Role::Root) => self.origin = Origin::ReadTimestamp,
+            (Source::Origin, _) => self.origin = Origin::Read,
+            (Source::Peer(_), _) => {
+                self.benched.insert(request.source, now + BENCH);
+            }
+        }
+    }
+
+    /// A source's file was accepted, or is known already.
+    pub fn accepted(&mut self, request: &Request) {
+        if request.source == Source::Origin && request.role == Role::Timestamp {
+            self.origin = Origin::ReadRest;
+        }
+    }
+
+    /// The next question, if there is one and none is under way.
+    pub fn next(&mut self, trust: &TrustedSet, now: Time) -> Option<Request> {
+        if let Some((late, _)) = self.asked.take_if(|(_, deadline)| *deadline <= now) {
+            self.failed(&late, now);
+        }
+        if self.asked.is_some() {
+            return None;
+        }
+        self.benched.retain(|_, until| *until > now);
+        let request = self.question_for_origin(trust).or_else(|| self.question_for_a_peer(trust))?;
+        self.asked = Some((request.clone(), now + ANSWER_WITHIN));
+        Some(request)
+    }
+
+    /// When the question under way is given up, or a benched source may be asked again.
+    pub fn wakeup(&self) -> Option<Time> {
+        let deadline = self.asked.as_ref().map(|(_, deadline)| *deadline);
+        self.benched.values().copied().chain(deadline).min()
+    }
+
+    fn question_for_origin(&mut self, trust: &TrustedSet) -> Option<Request> {
+        let (role, version) = match self.origin {
+            Origin::Read => return None,
+            Origin::ReadRoots => (Role::Root, Some(trust.root_version() + 1)),
+            Origin::ReadTimestamp => (Role::Timestamp, None),
+            Origin::ReadRest => {
+                let Some(need) = trust.needs().into_iter().next() else {
+                    self.origin = Origin::Read;
+                    return None;
+                };
+                (need.role, need.version)
+            }
+        };
+        Some(Request { source: Source::Origin, role, version })
+    }
+
+    fn question_for_a_peer(&self, trust: &TrustedSet) -> Option<Request> {
+        let need = trust.needs().into_iter().next();
+        let timestamp = trust.timestamp_version();
+        self.heads
+            .iter()
+            .map(|(peer, head)| (Source::Peer(*peer), head))
+            .filter(|(source, _)| !self.benched.contains_key(source))
+            .find_map(|(source, head)| {
+                let (role, version) = if head.root > trust.root_version() {
+                    (Role::Root, Some(trust.root_version() + 1))
+                } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
+                    (Role::Timestamp, None)
+                } else {
+                    let need = need.as_ref().filter(|_| timestamp == Some(head.timestamp))?;
+                    (need.role.clone(), need.version)
+                };
+                Some(Request { source, role, version })
+            })
+    }
+}

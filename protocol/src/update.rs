@@ -1,0 +1,153 @@
+//! The life of one release on one node: heard of, its documents fetched, a place prepared, its chunks
+//! fetched, complete, applied. One noun says where it stands and what may come next.
+
+use crate::content::{Release, TargetPath, VerifiedManifest};
+use crate::fetch::Fetch;
+use crate::id::{DocumentId, ManifestId};
+use crate::output::Document;
+use crate::time::{Span, Time};
+use crate::trust::TrustedSet;
+use std::sync::Arc;
+
+/// A release that could not be prepared or applied is tried again after this long: the person may
+/// have made room.
+const RETRY: Span = Span::from_secs(30);
+
+/// A release as the trusted metadata lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its channel, name and version.
+    pub path: TargetPath,
+    /// Its manifest.
+    pub manifest: ManifestId,
+    /// The manifest's length in bytes.
+    pub manifest_bytes: u64,
+}
+
+impl Listed {
+    /// The newest release of each channel that the trusted metadata lists.
+    pub fn newest(trust: &TrustedSet) -> Vec<Listed> {
+        let mut newest: Vec<Listed> = Vec::new();
+        for (path, target) in trust.targets() {
+            // Other targets than manifests are lawful, and none of ours.
+            let Ok(path) = path.parse::<TargetPath>() else { continue };
+            let Some(sha256) = target.sha256() else { continue };
+            let listed = Listed { path, manifest: ManifestId(sha256), manifest_bytes: target.length };
+            match newest.iter_mut().find(|known| known.path.channel == listed.path.channel) {
+                Some(known) if known.path.version < listed.path.version => *known = listed,
+                Some(_) => {}
+                None => newest.push(listed),
+            }
+        }
+        newest
+    }
+}
+
+/// Where an update stands.
+#[derive(Debug)]
+pub enum Stage {
+    /// The driver looks whether it has the document already.
+    Reading,
+    /// A document is fetched from peers.
+    Fetching(Fetch),
+    /// A fetched document is being checked.
+    Verifying(Fetch),
+    /// The driver makes a place for the release.
+    Preparing,
+    /// Chunks are being fetched.
+    Filling,
+    /// Every chunk is here.
+    Complete,
+    /// The driver lays the release out.
+    Applying,
+    /// Laid out; a seed's release is so from the start.
+    Applied,
+    /// Waits for a person, and is tried again at this time.
+    Blocked {
+        /// What would help, in a sentence.
+        why: String,
+        /// When it is tried again; never if only a newer release can help.
+        retry_at: Option<Time>,
+        /// Whether what is tried again is applying, and not preparing.
+        applying: bool,
+    },
+}
+
+/// One release on its way to being applied.
+#[derive(Debug)]
+pub struct Update {
+    /// What the metadata says of it.
+    pub listed: Listed,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Its manifest, once known.
+    pub manifest: Option<Arc<VerifiedManifest>>,
+    /// The whole release, once known.
+    pub release: Option<Arc<Release>>,
+    /// The documents of the release before, against which new ones may be compressed.
+    base: Option<(DocumentId, DocumentId)>,
+}
+
+impl Update {
+    /// An update to `listed`, from `before` if there was one.
+    pub fn new(listed: Listed, before: Option<&Update>) -> Self {
+        let base = before.and_then(|before| match &before.manifest {
+            Some(manifest) => {
+                let chunk_list = DocumentId::ChunkList(manifest.chunk_list.id);
+                Some((DocumentId::Manifest(before.listed.manifest), chunk_list))
+            }
+            None => before.base,
+        });
+        Self { listed, stage: Stage::Reading, manifest: None, release: None, base }
+    }
+
+    /// The document that is wanted next.
+    pub fn document(&self) -> Document {
+        match &self.manifest {
+            None => Document::Manifest(self.listed.manifest, self.listed.manifest_bytes),
+            Some(manifest) => Document::ChunkList(manifest.clone()),
+        }
+    }
+
+    /// The driver does not have the document: it comes from peers.
+    pub fn fetch_document(&mut self) {
+        let base = self.base.map(|(manifest, chunk_list)| match self.manifest {
+            None => manifest,
+            Some(_) => chunk_list,
+        });
+        self.stage = Stage::Fetching(Fetch::new(self.document(), base));
+    }
+
+    /// A person must help, or time must pass.
+    pub fn block(&mut self, why: String, now: Time) {
+        let applying = matches!(self.stage, Stage::Applying);
+        self.stage = Stage::Blocked { why, retry_at: Some(now + RETRY), applying };
+    }
+
+    /// Only a newer release can help.
+    pub fn refuse(&mut self, why: String) {
+        self.stage = Stage::Blocked { why, retry_at: None, applying: false };
+    }
+
+    /// The next moment at which something is due though nothing happened.
+    pub fn wakeup(&self) -> Option<Time> {
+        match &self.stage {
+            Stage::Fetching(fetch) => fetch.wakeup(),
+            Stage::Blocked { retry_at, .. } => *retry_at,
+            _ => None,
+        }
+    }
+
+    /// One word for people and scripts.
+    pub fn stage_name(&self) -> &'static str {
+        match self.stage {
+            Stage::Reading | Stage::Fetching(_) | Stage::Verifying(_) => "heard",
+            Stage::Preparing => "preparing",
+            Stage::Filling => "fetching",
+            Stage::Complete => "complete",
+            Stage::Applying => "applying",
+            Stage::Applied => "applied",
+            Stage::Blocked { .. } => "blocked",
+        }
+    }
+}
