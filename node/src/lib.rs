@@ -1,1 +1,3 @@
-//! Node.
+//! Homeroom on a real machine.
+
+pub mod net;

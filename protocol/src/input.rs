@@ -1,6 +1,8 @@
 //! Everything that can happen to a node, as plain data.
 
 use crate::bitmap::Bitmap;
+use crate::content::manifest::VerifiedManifest;
+use crate::content::release::Release;
 use crate::id::{ManifestId, PeerId};
 use crate::message::Message;
 use crate::output::Document;
@@ -110,9 +112,9 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub enum VerifiedDocument {
     /// A manifest.
-    Manifest(Arc<crate::content::VerifiedManifest>),
+    Manifest(Arc<VerifiedManifest>),
     /// A manifest together with its chunk list.
-    Release(Arc<crate::content::Release>),
+    Release(Arc<Release>),
 }
 
 /// Why bytes are not the document that was asked for.

@@ -69,3 +69,6 @@ pub const STRIKES_MAX: u32 = 3;
 pub const ANNOUNCED_CHUNKS_MAX: usize = 4096;
 /// Chunks in one release: what a chunk list of the largest size can name.
 pub const CHUNKS_MAX: u32 = 1_700_000;
+
+/// Longest name of a delegated role in bytes: with a version and `.json` it must stay a file name.
+pub const ROLE_NAME_BYTES_MAX: usize = 128;

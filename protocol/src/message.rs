@@ -6,7 +6,7 @@
 //! messages never queue behind bulk data.
 
 use crate::cbor::{self, DecodeError, Value};
-use crate::content::Encoding;
+use crate::content::encoding::Encoding;
 use crate::id::{DocumentId, ManifestId, RepositoryId};
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, DOCUMENT_SLICE_BYTES_MAX};
 use crate::mesh;
@@ -263,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_byte_string_costs_its_length_and_not_an_array() {
-        let message = Message::Hello(Hello { features: 0, repository: RepositoryId([255; 32]), role: mesh::Role::Seed });
+        let message =
+            Message::Hello(Hello { features: 0, repository: RepositoryId([255; 32]), role: mesh::Role::Seed });
         assert!(message.encode().len() < 32 + 48);
     }
 

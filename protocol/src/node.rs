@@ -6,7 +6,8 @@
 //! This file only dispatches; decisions are made in the wings, in `refresh`, `fetch` and `update`.
 
 use crate::bitmap::Bitmap;
-use crate::content::{ChannelName, Release};
+use crate::content::name::ChannelName;
+use crate::content::release::Release;
 use crate::fetch::Progress;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::{ApplyFault, DocumentFault, Input, UploadOutcome, Verdict, VerifiedDocument};
@@ -286,7 +287,7 @@ impl Node {
 /// Metadata and documents.
 impl Node {
     fn want_metadata(&mut self, from: PeerId, want: &WantMetadata) {
-        let bytes = self.trust.metadata(&want.role, want.version).map(|bytes| ByteBuf::from(bytes.to_vec()));
+        let bytes = self.trust.metadata(&want.role, want.version).map(|(_, bytes)| ByteBuf::from(bytes.to_vec()));
         self.send(from, Message::Metadata(Metadata { role: want.role.clone(), bytes }));
     }
 
@@ -305,9 +306,9 @@ impl Node {
                     Source::Peer(peer) => Some(peer),
                     Source::Origin => None,
                 };
-                let why = rejection.to_string();
+                let why = explained(&rejection);
                 self.outputs.push_back(Output::Event(Event::MetadataRefused { peer, why: why.clone() }));
-                if let (Some(peer), Blame::Peer) = (peer, rejection.blame) {
+                if let (Some(peer), Blame::Peer) = (peer, rejection.blame()) {
                     self.strike(peer, why);
                 }
             }
@@ -347,15 +348,11 @@ impl Node {
         }
     }
 
-    fn document_verified(
-        &mut self,
-        now: Time,
-        document: &Document,
-        verdict: Result<VerifiedDocument, DocumentFault>,
-    ) {
-        let verifying = self.updates.values_mut().find(|update| {
-            matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().id() == document.id())
-        });
+    fn document_verified(&mut self, now: Time, document: &Document, verdict: Result<VerifiedDocument, DocumentFault>) {
+        let verifying = self
+            .updates
+            .values_mut()
+            .find(|update| matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().id() == document.id()));
         let Some(update) = verifying else { return };
         let Stage::Verifying(mut fetch) = std::mem::replace(&mut update.stage, Stage::Reading) else { return };
         match verdict {
@@ -421,7 +418,7 @@ impl Node {
     /// Makes a place for a release. What is half fetched of the one before is left to the driver, which
     /// takes from it what it can use; what is whole goes on being served until the place is made.
     fn prepare(&mut self, release: std::sync::Arc<Release>) {
-        let id = release.manifest_id();
+        let id = release.id();
         if let Some(update) = self.update_mut(id) {
             update.stage = Stage::Preparing;
         }
@@ -443,7 +440,15 @@ impl Node {
         peers.into_iter().for_each(|peer| self.send(peer, told.clone()));
     }
 
-    fn chunk_arrived(&mut self, now: Time, from: PeerId, release: ManifestId, index: u32, bytes: u64, verdict: Verdict) {
+    fn chunk_arrived(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        release: ManifestId,
+        index: u32,
+        bytes: u64,
+        verdict: Verdict,
+    ) {
         match verdict {
             Verdict::Unwanted => {}
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
@@ -570,7 +575,7 @@ impl Node {
             self.gossip_at = now + GOSSIP_EVERY + jitter;
             self.said_head.clone_from(&head);
             let peers: Vec<PeerId> = self.peers.devices_first().collect();
-            peers.into_iter().for_each(|peer| self.send(peer, Message::Head(head.clone())));
+            peers.into_iter().for_each(|peer| self.send(peer, Message::Head(head)));
         }
     }
 
@@ -634,4 +639,10 @@ impl Node {
 fn holdings(swarm: &Swarm, answer: bool) -> Message {
     let held = if swarm.held().is_full() { Vec::new() } else { swarm.held().to_bytes() };
     Message::Holdings(Holdings { release: swarm.release(), held: held.into(), answer })
+}
+
+/// An error with its causes, in one line.
+fn explained(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -1,6 +1,7 @@
 //! Everything a node can ask of its driver, as plain data.
 
-use crate::content::{Release, VerifiedManifest};
+use crate::content::manifest::VerifiedManifest;
+use crate::content::release::Release;
 use crate::id::{DocumentId, ManifestId, PeerId};
 use crate::message::Message;
 use crate::trust;

@@ -49,7 +49,7 @@ impl Refresh {
     pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>) {
         // News may be good news: a peer that failed gets another chance when it moves on.
         match head {
-            Some(head) if self.heads.insert(peer, head.clone()) != Some(head) => {
+            Some(head) if self.heads.insert(peer, head) != Some(head) => {
                 self.benched.remove(&Source::Peer(peer));
             }
             Some(_) => {}
@@ -124,7 +124,7 @@ impl Refresh {
     fn question_for_origin(&mut self, trust: &TrustedSet) -> Option<Request> {
         let (role, version) = match self.origin {
             Origin::Read => return None,
-            Origin::ReadRoots => (Role::Root, Some(trust.root_version() + 1)),
+            Origin::ReadRoots => (Role::Root, Some(trust.root().version + 1)),
             Origin::ReadTimestamp => (Role::Timestamp, None),
             Origin::ReadRest => {
                 let Some(need) = trust.needs().into_iter().next() else {
@@ -145,8 +145,8 @@ impl Refresh {
             .map(|(peer, head)| (Source::Peer(*peer), head))
             .filter(|(source, _)| !self.benched.contains_key(source))
             .find_map(|(source, head)| {
-                let (role, version) = if head.root > trust.root_version() {
-                    (Role::Root, Some(trust.root_version() + 1))
+                let (role, version) = if head.root > trust.root().version {
+                    (Role::Root, Some(trust.root().version + 1))
                 } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
                     (Role::Timestamp, None)
                 } else {

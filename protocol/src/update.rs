@@ -1,7 +1,9 @@
 //! The life of one release on one node: heard of, its documents fetched, a place prepared, its chunks
 //! fetched, complete, applied. One noun says where it stands and what may come next.
 
-use crate::content::{Release, TargetPath, VerifiedManifest};
+use crate::content::manifest::VerifiedManifest;
+use crate::content::name::TargetPath;
+use crate::content::release::Release;
 use crate::fetch::Fetch;
 use crate::id::{DocumentId, ManifestId};
 use crate::output::Document;
@@ -31,8 +33,7 @@ impl Listed {
         for (path, target) in trust.targets() {
             // Other targets than manifests are lawful, and none of ours.
             let Ok(path) = path.parse::<TargetPath>() else { continue };
-            let Some(sha256) = target.sha256() else { continue };
-            let listed = Listed { path, manifest: ManifestId(sha256), manifest_bytes: target.length };
+            let listed = Listed { path, manifest: ManifestId(target.sha256), manifest_bytes: target.length };
             match newest.iter_mut().find(|known| known.path.channel == listed.path.channel) {
                 Some(known) if known.path.version < listed.path.version => *known = listed,
                 Some(_) => {}

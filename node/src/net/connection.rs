@@ -1,0 +1,119 @@
+//! The tasks of one connection: two that read and two that write, one pair for each lane. They hold
+//! no state of the node; they turn bytes into what happened and what is to be said into bytes.
+
+use super::frames;
+use super::{Happening, PeerHandle, Reports};
+use futures::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
+use libp2p::Stream;
+use protocol::id::PeerId;
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::message::{ChunkHeader, Message};
+use std::io;
+use tokio::sync::mpsc;
+
+/// Messages that may wait for a peer's stream; a peer this far behind is disconnected.
+const MESSAGES_QUEUED_MAX: usize = 1024;
+/// Chunks that may wait for a peer's stream; the protocol grants fewer.
+const CHUNKS_QUEUED_MAX: usize = 2 * protocol::limits::UPLOADS_PER_PEER_MAX;
+/// Reads and writes are gathered to this many bytes (measured: larger messages gain nothing).
+const BUFFER_BYTES: usize = 64 * 1024;
+/// The largest header before a chunk's payload, in bytes.
+const CHUNK_HEADER_BYTES_MAX: u32 = 256;
+
+/// A chunk on its way out.
+#[derive(Debug)]
+pub struct OutgoingChunk {
+    /// What stands before the payload.
+    pub header: ChunkHeader,
+    /// The encoded chunk.
+    pub payload: Vec<u8>,
+}
+
+/// Starts the tasks of a connection whose lanes are open, and returns the handle that speaks to them.
+/// The tasks end when the handle is dropped or the connection fails, and then report it gone.
+pub fn start(peer: PeerId, messages: Stream, chunks: Stream, reports: &Reports) -> PeerHandle {
+    let (messages_in, messages_out) = messages.split();
+    let (chunks_in, chunks_out) = chunks.split();
+    let (message_sender, message_queue) = mpsc::channel(MESSAGES_QUEUED_MAX);
+    let (chunk_sender, chunk_queue) = mpsc::channel(CHUNKS_QUEUED_MAX);
+    let Reports { happenings: report, chunks: chunk_report } = reports.clone();
+    let task = tokio::spawn(async move {
+        let result = tokio::select! {
+            result = read_messages(peer, messages_in, &report) => result,
+            result = write_messages(messages_out, message_queue) => result,
+            result = read_chunks(peer, chunks_in, &report, &chunk_report) => result,
+            result = write_chunks(peer, chunks_out, chunk_queue, &report) => result,
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "connection failed");
+        }
+        // The node may be gone already; then nobody needs to know.
+        let _ = report.send(Happening::Closed(peer)).await;
+    });
+    PeerHandle { messages: message_sender, chunks: chunk_sender, task }
+}
+
+async fn read_messages(peer: PeerId, stream: ReadHalf<Stream>, report: &mpsc::Sender<Happening>) -> io::Result<()> {
+    let mut stream = BufReader::with_capacity(BUFFER_BYTES, stream);
+    while let Some(frame) = frames::read(&mut stream, FRAME_BYTES_MAX).await? {
+        let happening = match Message::decode(&frame) {
+            Ok(Some(message)) => Happening::Message(peer, message),
+            Ok(None) => continue,
+            Err(error) => Happening::BadFrame(peer, error.to_string()),
+        };
+        report.send(happening).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+    }
+    Ok(())
+}
+
+async fn write_messages(stream: WriteHalf<Stream>, mut queue: mpsc::Receiver<Message>) -> io::Result<()> {
+    let mut stream = BufWriter::with_capacity(BUFFER_BYTES, stream);
+    while let Some(message) = queue.recv().await {
+        frames::write(&mut stream, &message.encode()).await?;
+        if queue.is_empty() {
+            stream.flush().await?;
+        }
+    }
+    stream.close().await
+}
+
+async fn read_chunks(
+    peer: PeerId,
+    stream: ReadHalf<Stream>,
+    report: &mpsc::Sender<Happening>,
+    chunk_report: &mpsc::Sender<Happening>,
+) -> io::Result<()> {
+    let mut stream = BufReader::with_capacity(BUFFER_BYTES, stream);
+    while let Some(frame) = frames::read(&mut stream, CHUNK_HEADER_BYTES_MAX).await? {
+        let header = match ChunkHeader::decode(&frame) {
+            Ok(header) => header,
+            Err(error) => {
+                // Without a header there is no telling where the next frame starts.
+                let _ = report.send(Happening::BadFrame(peer, error.to_string())).await;
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        };
+        let mut payload = vec![0; header.wire_bytes as usize];
+        stream.read_exact(&mut payload).await?;
+        chunk_report.send(Happening::Chunk(peer, header, payload)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+    }
+    Ok(())
+}
+
+async fn write_chunks(
+    peer: PeerId,
+    stream: WriteHalf<Stream>,
+    mut queue: mpsc::Receiver<OutgoingChunk>,
+    report: &mpsc::Sender<Happening>,
+) -> io::Result<()> {
+    let mut stream = BufWriter::with_capacity(BUFFER_BYTES, stream);
+    while let Some(chunk) = queue.recv().await {
+        frames::write(&mut stream, &chunk.header.encode()).await?;
+        stream.write_all(&chunk.payload).await?;
+        if queue.is_empty() {
+            stream.flush().await?;
+        }
+        report.send(Happening::ChunkSent(peer, chunk.header)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+    }
+    stream.close().await
+}
