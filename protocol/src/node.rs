@@ -380,6 +380,12 @@ impl Node {
             return;
         };
         match found {
+            VerifiedDocument::Manifest(manifest) if !update.listed.is_of(&manifest) => {
+                let release = update.listed.manifest;
+                let why = format!("the manifest listed as {} is of another release", update.listed.path);
+                update.refuse(why.clone());
+                self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
+            }
             VerifiedDocument::Manifest(manifest) => {
                 update.manifest = Some(manifest);
                 update.stage = Stage::Reading;

@@ -5,6 +5,7 @@ use crate::content::release::Release;
 use crate::id::{DocumentId, ManifestId, PeerId};
 use crate::message::Message;
 use crate::trust;
+use crate::update::Listed;
 use std::sync::Arc;
 
 /// Please do this.
@@ -72,8 +73,8 @@ pub enum Output {
 /// A document by what is known of it before it is there.
 #[derive(Clone, Debug)]
 pub enum Document {
-    /// The manifest of this name and length in bytes.
-    Manifest(ManifestId, u64),
+    /// A manifest, as the trusted metadata lists it.
+    Manifest(Listed),
     /// The chunk list that this manifest names.
     ChunkList(Arc<VerifiedManifest>),
 }
@@ -121,7 +122,7 @@ impl Document {
     /// The document's name.
     pub fn id(&self) -> DocumentId {
         match self {
-            Document::Manifest(id, _) => DocumentId::Manifest(*id),
+            Document::Manifest(listed) => DocumentId::Manifest(listed.manifest),
             Document::ChunkList(manifest) => DocumentId::ChunkList(manifest.chunk_list.id),
         }
     }
@@ -129,7 +130,7 @@ impl Document {
     /// The document's plain length in bytes.
     pub fn bytes(&self) -> u64 {
         match self {
-            Document::Manifest(_, bytes) => *bytes,
+            Document::Manifest(listed) => listed.manifest_bytes,
             Document::ChunkList(manifest) => manifest.chunk_list.bytes,
         }
     }

@@ -42,6 +42,11 @@ impl Listed {
         }
         newest
     }
+
+    /// Whether a manifest says the same of itself as the metadata says of it.
+    pub fn is_of(&self, manifest: &VerifiedManifest) -> bool {
+        manifest.channel == self.path.channel.as_str() && manifest.version == self.path.version.to_string()
+    }
 }
 
 /// Where an update stands.
@@ -105,7 +110,7 @@ impl Update {
     /// The document that is wanted next.
     pub fn document(&self) -> Document {
         match &self.manifest {
-            None => Document::Manifest(self.listed.manifest, self.listed.manifest_bytes),
+            None => Document::Manifest(self.listed.clone()),
             Some(manifest) => Document::ChunkList(manifest.clone()),
         }
     }

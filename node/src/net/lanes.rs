@@ -42,8 +42,6 @@ impl Lane {
 /// A lane of a connection is ready for use, or cannot be had.
 #[derive(Debug)]
 pub struct LaneOpened {
-    /// The peer at the other end, as its noise handshake proved it.
-    pub peer: PeerId,
     /// Which connection.
     pub connection: ConnectionId,
     /// Which lane, and its stream; nothing if the peer does not speak this protocol.
@@ -84,8 +82,8 @@ impl NetworkBehaviour for Lanes {
 
     fn on_swarm_event(&mut self, _: FromSwarm) {}
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, lane: THandlerOutEvent<Self>) {
-        self.opened.push_back(LaneOpened { peer, connection, lane });
+    fn on_connection_handler_event(&mut self, _: PeerId, connection: ConnectionId, lane: THandlerOutEvent<Self>) {
+        self.opened.push_back(LaneOpened { connection, lane });
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -118,6 +118,52 @@ pub fn decode(encoding: Encoding, wire: &[u8], plain_bytes: u32) -> Result<Vec<u
     if plain.len() == plain_bytes as usize { Ok(plain) } else { Err(ChunkDecodeError::WrongLength { plain_bytes }) }
 }
 
+/// Level of documents: they are compressed once, at the sender, while others wait.
+const DOCUMENT_LEVEL: i32 = 3;
+/// Largest window of a document's frame (128 MiB): holds the largest document and the largest base.
+const DOCUMENT_WINDOW_LOG_MAX: u32 = 27;
+
+/// Why bytes cannot be a document of the stated length.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentDecodeError {
+    /// Not a zstd frame, or one that was made against another base.
+    #[error("the bytes are no zstd frame of a document")]
+    Malformed(#[source] std::io::Error),
+    /// More or less than the stated length.
+    #[error("the bytes do not decode to the {plain_bytes} bytes of the document")]
+    WrongLength {
+        /// Length of the document.
+        plain_bytes: u64,
+    },
+}
+
+/// A manifest or chunk list in one zstd frame, thin where the receiver holds the `base`: the documents
+/// of two releases differ where the releases do.
+pub fn encode_document(plain: &[u8], base: Option<&[u8]>) -> std::io::Result<Vec<u8>> {
+    let base = base.unwrap_or_default();
+    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), DOCUMENT_LEVEL, base)?;
+    // A match may reach back over the whole document and the whole base.
+    let reach = (plain.len() + base.len()).next_power_of_two().ilog2();
+    encoder.window_log(reach.clamp(10, DOCUMENT_WINDOW_LOG_MAX))?;
+    encoder.long_distance_matching(true)?;
+    encoder.set_pledged_src_size(Some(plain.len() as u64))?;
+    std::io::Write::write_all(&mut encoder, plain)?;
+    encoder.finish()
+}
+
+/// The document of `plain_bytes` bytes that `encoded` holds. Memory is bounded by that length, which
+/// signed metadata states, and by the window.
+pub fn decode_document(encoded: &[u8], base: Option<&[u8]>, plain_bytes: u64) -> Result<Vec<u8>, DocumentDecodeError> {
+    let malformed = DocumentDecodeError::Malformed;
+    let mut decoder =
+        zstd::stream::read::Decoder::with_ref_prefix(encoded, base.unwrap_or_default()).map_err(malformed)?;
+    decoder.window_log_max(DOCUMENT_WINDOW_LOG_MAX).map_err(malformed)?;
+    let mut plain = Vec::new();
+    let mut bounded = std::io::Read::take(decoder.single_frame(), plain_bytes + 1);
+    std::io::Read::read_to_end(&mut bounded, &mut plain).map_err(malformed)?;
+    if plain.len() as u64 == plain_bytes { Ok(plain) } else { Err(DocumentDecodeError::WrongLength { plain_bytes }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +180,30 @@ mod tests {
         assert_eq!(Encoding::try_from(2), Err(UnknownEncoding(2)));
         assert_eq!(crate::cbor::encode(&Encoding::Zstd), [1]);
         assert!(crate::cbor::decode::<Encoding>(&[2]).is_err());
+    }
+
+    #[test]
+    fn a_document_is_thin_against_one_that_is_almost_the_same() {
+        let mut rng = crate::rng::Rng::new(&[0; 32], 0, "document");
+        let old: Vec<u8> = (0..20_000).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+        let mut new = old.clone();
+        new.splice(70_000..70_010, *b"a new line in the middle");
+        let thin = encode_document(&new, Some(&old)).unwrap();
+        assert!(thin.len() < 1_000, "{} bytes", thin.len());
+        let length = new.len() as u64;
+        assert_eq!(decode_document(&thin, Some(&old), length).unwrap(), new);
+        assert!(decode_document(&thin, None, length).is_err());
+        assert!(decode_document(&thin, Some(&old), length - 1).is_err());
+        let whole = encode_document(&new, None).unwrap();
+        assert_eq!(decode_document(&whole, None, length).unwrap(), new);
+    }
+
+    #[test]
+    fn a_document_that_unpacks_without_end_is_cut_at_its_length() {
+        let bomb = encode_document(&vec![0; 50_000_000], None).unwrap();
+        assert!(bomb.len() < 50_000);
+        let result = decode_document(&bomb, None, 1_000);
+        assert!(matches!(result, Err(DocumentDecodeError::WrongLength { plain_bytes: 1_000 })));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::chunk_list::{ChunkList, ChunkListError};
 use super::manifest::{Kind, VerifiedManifest};
 use crate::id::{ChunkId, ChunkListId, ChunkRef, ManifestId};
+use std::sync::Arc;
 
 /// A place of a chunk: so many bytes from the start of the file at `entries[entry]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +18,7 @@ pub struct Place {
 /// A manifest and its chunk list, both verified, and fitting each other.
 #[derive(Clone, Debug)]
 pub struct Release {
-    manifest: VerifiedManifest,
+    manifest: Arc<VerifiedManifest>,
     chunks: Vec<ChunkRef>,
     /// Chunk indexes in ascending order of their names.
     by_id: Vec<u32>,
@@ -66,7 +67,7 @@ pub enum ReleaseError {
 impl Release {
     /// The release of `manifest`, if `chunk_list` holds the bytes of the list it names, and the
     /// chunks that it tells for each file are together exactly as long as that file.
-    pub fn new(manifest: VerifiedManifest, chunk_list: &[u8]) -> Result<Self, ReleaseError> {
+    pub fn new(manifest: Arc<VerifiedManifest>, chunk_list: &[u8]) -> Result<Self, ReleaseError> {
         let wanted = manifest.chunk_list;
         let id = manifest.id();
         if chunk_list.len() as u64 != wanted.bytes || ChunkListId::of(chunk_list) != wanted.id {
@@ -89,7 +90,7 @@ impl Release {
     }
 
     /// The manifest.
-    pub fn manifest(&self) -> &VerifiedManifest {
+    pub fn manifest(&self) -> &Arc<VerifiedManifest> {
         &self.manifest
     }
 
@@ -214,7 +215,10 @@ mod tests {
         manifest.chunk_list.id = ChunkListId::of(&list);
         manifest.chunk_list.bytes = list.len() as u64;
         let bytes = manifest.encode();
-        Release::new(VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64).unwrap(), &list)
+        Release::new(
+            Arc::new(VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64).unwrap()),
+            &list,
+        )
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Sample {
     pub(crate) fn release(&self) -> Release {
         let bytes = self.manifest().encode();
         let manifest = VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64).unwrap();
-        Release::new(manifest, &self.chunk_list().encode()).unwrap()
+        Release::new(manifest.into(), &self.chunk_list().encode()).unwrap()
     }
 }
 
