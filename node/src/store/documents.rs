@@ -1,0 +1,80 @@
+//! The manifests and chunk lists that a device holds, each in a file under its name: of the releases
+//! that are current, previous or being fetched, and no others.
+
+use crate::repository::durable;
+use protocol::content::manifest::VerifiedManifest;
+use protocol::content::release::Release;
+use protocol::id::{DocumentId, ManifestId};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder of documents.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    folder: PathBuf,
+}
+
+impl Documents {
+    /// The folder of a home, which is made where it is missing.
+    pub fn open(home: &Path) -> io::Result<Self> {
+        let folder = home.join("documents");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The bytes of a document, unchecked; nothing if it is not here.
+    pub fn read(&self, id: DocumentId) -> Option<Vec<u8>> {
+        std::fs::read(self.path(id)).ok()
+    }
+
+    /// Keeps a document, durably.
+    pub fn write(&self, id: DocumentId, bytes: &[u8]) -> io::Result<()> {
+        durable::write(&self.path(id), bytes)
+    }
+
+    /// The release of this manifest, checked again; nothing if its documents are not here whole.
+    pub fn release(&self, id: ManifestId) -> Option<Arc<Release>> {
+        let bytes = self.read(DocumentId::Manifest(id))?;
+        let manifest = Arc::new(VerifiedManifest::verify(&bytes, id, bytes.len() as u64).ok()?);
+        let chunk_list = self.read(DocumentId::ChunkList(manifest.chunk_list.id))?;
+        Release::new(manifest, &chunk_list).ok().map(Arc::new)
+    }
+
+    /// The releases whose manifests are here.
+    pub fn releases(&self) -> io::Result<Vec<ManifestId>> {
+        let mut releases = Vec::new();
+        for file in std::fs::read_dir(&self.folder)? {
+            let name = file?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".manifest")?.parse().ok());
+            releases.extend(id);
+        }
+        Ok(releases)
+    }
+
+    /// Drops every document but those of these releases.
+    pub fn keep_only(&self, releases: &[&Release]) -> io::Result<()> {
+        let wanted: BTreeSet<PathBuf> = releases
+            .iter()
+            .flat_map(|release| {
+                let chunk_list = DocumentId::ChunkList(release.manifest().chunk_list.id);
+                [DocumentId::Manifest(release.id()), chunk_list].map(|id| self.path(id))
+            })
+            .collect();
+        for file in std::fs::read_dir(&self.folder)? {
+            let path = file?.path();
+            if !wanted.contains(&path) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, id: DocumentId) -> PathBuf {
+        self.folder.join(match id {
+            DocumentId::Manifest(id) => format!("{id}.manifest"),
+            DocumentId::ChunkList(id) => format!("{id}.chunks"),
+        })
+    }
+}

@@ -1,0 +1,344 @@
+//! The thread that writes: it alone changes a device's trees and state.
+//!
+//! Chunks are checked and written at their places as they come, made durable in batches, recorded, and
+//! only then reported as held. A crash loses at most the batch that was under way.
+
+use super::home::Home;
+use super::{Done, LenderJob};
+use crate::deploy::{self, ApplyError, Authority, Staging};
+use protocol::bitmap::Bitmap;
+use protocol::content::chunk::VerifiedChunk;
+use protocol::content::encoding::{Encoding, decode};
+use protocol::content::release::Release;
+use protocol::id::{ManifestId, PeerId};
+use protocol::input::{ApplyFault, Input, Verdict};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc as threads;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// A batch is synced once it has so many plain bytes: enough to make the cost of a sync small.
+const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A batch is synced this long after its first chunk, so that peers hear of it soon.
+const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
+/// What is copied from older trees is synced and recorded in batches of this many bytes, so that a
+/// kill costs little.
+const REUSE_BATCH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Something for the keeper to do.
+#[derive(Debug)]
+pub enum KeeperJob {
+    /// Make a place for a release.
+    Prepare(Arc<Release>),
+    /// Check and write a chunk.
+    Chunk {
+        /// Who sent it.
+        from: PeerId,
+        /// Of which release.
+        release: ManifestId,
+        /// Its index in the chunk list.
+        index: u32,
+        /// The form of its bytes.
+        encoding: Encoding,
+        /// Its bytes as they came.
+        payload: Vec<u8>,
+    },
+    /// Lay out the staged release, and switch to it.
+    Apply(ManifestId),
+    /// Replace the trusted metadata.
+    SaveTrust(Vec<(String, Arc<[u8]>)>),
+}
+
+/// The keeper of one device.
+pub struct Keeper {
+    home: Home,
+    staged: Option<Staged>,
+    lender: threads::Sender<LenderJob>,
+    done: mpsc::UnboundedSender<Done>,
+}
+
+/// The release being filled.
+struct Staged {
+    staging: Staging,
+    held: Bitmap,
+    batch: Vec<u32>,
+    batch_bytes: u64,
+    batch_since: Instant,
+}
+
+impl Keeper {
+    pub(super) fn new(home: Home, lender: threads::Sender<LenderJob>, done: mpsc::UnboundedSender<Done>) -> Self {
+        Self { home, staged: None, lender, done }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(super) fn run(mut self, jobs: &threads::Receiver<KeeperJob>) {
+        loop {
+            let job = match self.batch_age() {
+                Some(age) => jobs.recv_timeout(BATCH_AGE_MAX.saturating_sub(age)),
+                None => jobs.recv().map_err(|_| threads::RecvTimeoutError::Disconnected),
+            };
+            let result = match job {
+                Ok(job) => self.work(job),
+                Err(threads::RecvTimeoutError::Timeout) => self.sync(),
+                Err(threads::RecvTimeoutError::Disconnected) => {
+                    // The last batch is worth a sync: it need not be fetched again.
+                    let _ = self.sync();
+                    return;
+                }
+            };
+            if let Err(error) = result
+                && self.done.send(Done::Failed(error)).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, job: KeeperJob) -> anyhow::Result<()> {
+        match job {
+            KeeperJob::Prepare(release) => {
+                let id = release.id();
+                let input = match self.prepare(release) {
+                    Ok((held, applied)) => Input::Prepared { release: id, held, applied },
+                    Err(error) => {
+                        self.staged = None;
+                        Input::PrepareFailed { release: id, why: format!("{error:#}") }
+                    }
+                };
+                self.tell(input);
+                Ok(())
+            }
+            KeeperJob::Chunk { from, release, index, encoding, payload } => {
+                self.chunk(from, release, index, encoding, &payload)
+            }
+            KeeperJob::Apply(release) => {
+                self.sync()?;
+                let input = self.apply(release);
+                self.tell(input);
+                Ok(())
+            }
+            KeeperJob::SaveTrust(files) => Ok(self.home.state.save_trust(&files)?),
+        }
+    }
+
+    /// A place for the release, with what older trees hold of it. Returns what is there, and whether it
+    /// is the applied release.
+    fn prepare(&mut self, release: Arc<Release>) -> anyhow::Result<(Bitmap, bool)> {
+        self.staged = None;
+        let name = deploy::tree_name(&release);
+        if self.home.deployment.current() == Some(&name)
+            && let Some(tree) = self.home.deployment.tree(&release)?
+        {
+            self.serve(tree);
+            return Ok((Bitmap::full(release.chunk_count()), true));
+        }
+        self.make_room(&release)?;
+        let staging = self.home.deployment.stage(release.clone())?;
+        let held = self.home.state.held(release.id())?.filter(|held| held.len() == release.chunk_count());
+        let held = held.unwrap_or_else(|| Bitmap::new(release.chunk_count()));
+        let mut staged = Staged::new(staging, held);
+        self.reuse(&mut staged)?;
+        for name in self.home.deployment.staged()? {
+            if name != staged.staging.name() {
+                self.home.deployment.discard_staged(&name)?;
+            }
+        }
+        self.home.state.forget_held_except(release.id())?;
+        self.serve(staged.staging.reader()?);
+        let held = staged.held.clone();
+        self.staged = Some(staged);
+        self.forget_documents(&release);
+        Ok((held, false))
+    }
+
+    /// Sees to it that the disk has room before anything is written: what an abandoned release left
+    /// goes first, then the previous release, and what is in use never.
+    fn make_room(&mut self, release: &Release) -> anyhow::Result<()> {
+        let deployment = &mut self.home.deployment;
+        let fits = |deployment: &deploy::Deployment| -> anyhow::Result<bool> {
+            Ok(deployment.need(release)?.check(&self.home.path).is_ok())
+        };
+        if fits(deployment)? {
+            return Ok(());
+        }
+        let name = deploy::tree_name(release);
+        for abandoned in deployment.staged()?.into_iter().filter(|staged| *staged != name) {
+            deployment.discard_staged(&abandoned)?;
+        }
+        if !fits(deployment)? && deployment.previous().is_some() {
+            let bytes = deployment.drop_previous()?;
+            tracing::warn!("dropped the previous release to make room ({} MB)", bytes / 1_000_000);
+        }
+        Ok(deployment.need(release)?.check(&self.home.path)?)
+    }
+
+    /// Copies what the current, the previous and an abandoned tree hold of the release.
+    fn reuse(&mut self, staged: &mut Staged) -> anyhow::Result<()> {
+        let wanted = staged.staging.release().id();
+        for id in self.home.documents.releases()? {
+            if id == wanted || staged.held.is_full() {
+                continue;
+            }
+            let Some(release) = self.home.documents.release(id) else { continue };
+            let Some(mut tree) = self.home.deployment.tree(&release)? else { continue };
+            loop {
+                let mut copied_bytes = 0;
+                let before = staged.held.count();
+                deploy::reuse(&mut tree, &mut staged.staging, &mut staged.held, |bytes| {
+                    copied_bytes += u64::from(bytes);
+                    if copied_bytes < REUSE_BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+                if staged.held.count() == before {
+                    break;
+                }
+                staged.staging.sync()?;
+                self.home.state.save_held(wanted, &staged.held)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk(
+        &mut self,
+        from: PeerId,
+        release: ManifestId,
+        index: u32,
+        encoding: Encoding,
+        payload: &[u8],
+    ) -> anyhow::Result<()> {
+        let arrived = |verdict| {
+            let wire_bytes = payload.len() as u64;
+            Done::Kept(Input::ChunkArrived { from, release, index, wire_bytes, verdict })
+        };
+        let Some(staged) = self.staged.as_mut().filter(|staged| staged.staging.release().id() == release) else {
+            let _ = self.done.send(arrived(Verdict::Unwanted));
+            return Ok(());
+        };
+        let wanted = staged.staging.release().chunks()[index as usize];
+        let chunk = decode(encoding, payload, wanted.bytes).ok().and_then(|plain| VerifiedChunk::verify(wanted, plain).ok());
+        let Some(chunk) = chunk else {
+            let _ = self.done.send(arrived(Verdict::WrongBytes));
+            return Ok(());
+        };
+        if let Err(error) = staged.staging.write(index, &chunk) {
+            let _ = self.done.send(arrived(Verdict::Unwanted));
+            self.staged = None;
+            self.tell(Input::PrepareFailed { release, why: format!("{:#}", anyhow::Error::new(error)) });
+            return Ok(());
+        }
+        staged.wrote(index, wanted.bytes);
+        let sync_now = staged.batch_bytes >= BATCH_BYTES_MAX || staged.is_whole();
+        let _ = self.done.send(arrived(Verdict::Stored));
+        if sync_now { self.sync() } else { Ok(()) }
+    }
+
+    /// Makes the batch durable, records it, and says so.
+    fn sync(&mut self) -> anyhow::Result<()> {
+        let Some(staged) = self.staged.as_mut().filter(|staged| !staged.batch.is_empty()) else { return Ok(()) };
+        let release = staged.staging.release().id();
+        if let Err(error) = staged.staging.sync() {
+            self.staged = None;
+            self.tell(Input::PrepareFailed { release, why: format!("{:#}", anyhow::Error::new(error)) });
+            return Ok(());
+        }
+        let indexes = std::mem::take(&mut staged.batch);
+        staged.batch_bytes = 0;
+        indexes.iter().for_each(|index| {
+            staged.held.insert(*index);
+        });
+        self.home.state.save_held(release, &staged.held)?;
+        self.tell(Input::Durable { release, indexes });
+        Ok(())
+    }
+
+    fn apply(&mut self, release: ManifestId) -> Input {
+        let failed = |why: String| Input::ApplyFailed { release, fault: ApplyFault::Failed(why) };
+        let Some(staged) = self.staged.take() else {
+            return failed("nothing is staged; the release is prepared again".to_owned());
+        };
+        let content = staged.staging.release().clone();
+        let mut held = staged.held;
+        match self.home.deployment.apply(staged.staging, Authority::of_process(), |_| {}) {
+            Ok(applied) => {
+                if let Some(note) = applied.skipped.note() {
+                    tracing::warn!("{note}");
+                }
+                self.serve(applied.tree);
+                self.forget_documents(&content);
+                Input::Applied(release)
+            }
+            Err(error) => {
+                let restaged = self.home.deployment.stage(content);
+                if let ApplyError::Damaged { chunks } = &error {
+                    chunks.iter().for_each(|index| {
+                        held.remove(*index);
+                    });
+                }
+                let recorded = self.home.state.save_held(release, &held);
+                let why = format!("{:#}", anyhow::Error::new(error.to_owned_message()));
+                match (error, restaged, recorded) {
+                    (ApplyError::Damaged { chunks }, Ok(staging), Ok(())) => {
+                        self.staged = Some(Staged::new(staging, held));
+                        Input::ApplyFailed { release, fault: ApplyFault::Damaged(chunks) }
+                    }
+                    (_, Ok(staging), _) => {
+                        self.staged = Some(Staged::new(staging, held));
+                        failed(why)
+                    }
+                    (_, Err(_), _) => failed(why),
+                }
+            }
+        }
+    }
+
+    /// Drops the documents of releases that are neither current, previous nor staged.
+    fn forget_documents(&self, staged: &Release) {
+        let deployment = &self.home.deployment;
+        let named = [deployment.current(), deployment.previous()];
+        let kept: Vec<Arc<Release>> = self
+            .home
+            .documents
+            .releases()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|id| self.home.documents.release(id))
+            .filter(|release| named.contains(&Some(deploy::tree_name(release).as_str())) || release.id() == staged.id())
+            .collect();
+        let kept: Vec<&Release> = kept.iter().map(Arc::as_ref).collect();
+        if let Err(error) = self.home.documents.keep_only(&kept) {
+            tracing::warn!(%error, "cannot drop old documents");
+        }
+    }
+
+    fn batch_age(&self) -> Option<Duration> {
+        self.staged.as_ref().filter(|staged| !staged.batch.is_empty()).map(|staged| staged.batch_since.elapsed())
+    }
+
+    fn serve(&self, tree: deploy::Tree) {
+        let _ = self.lender.send(LenderJob::Serve(tree));
+    }
+
+    fn tell(&self, input: Input) {
+        let _ = self.done.send(Done::Input(input));
+    }
+}
+
+impl Staged {
+    fn new(staging: Staging, held: Bitmap) -> Self {
+        Self { staging, held, batch: Vec::new(), batch_bytes: 0, batch_since: Instant::now() }
+    }
+
+    fn wrote(&mut self, index: u32, bytes: u32) {
+        if self.batch.is_empty() {
+            self.batch_since = Instant::now();
+        }
+        self.batch.push(index);
+        self.batch_bytes += u64::from(bytes);
+    }
+
+    fn is_whole(&self) -> bool {
+        self.held.count() as usize + self.batch.len() >= self.held.len() as usize
+    }
+}

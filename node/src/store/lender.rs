@@ -1,0 +1,265 @@
+//! The thread that reads: chunks for peers, each verified before it leaves, and documents.
+
+use super::documents::Documents;
+use super::{Done, Trees};
+use crate::deploy::Tree;
+use crate::net::OutgoingChunk;
+use crate::repository::Repository;
+use protocol::bitmap::Bitmap;
+use protocol::content::encoding::{Encoder, decode_document, encode_document};
+use protocol::content::manifest::{ManifestError, VerifiedManifest};
+use protocol::content::release::{Release, ReleaseError};
+use protocol::id::{DocumentId, ManifestId, PeerId};
+use protocol::input::{DocumentFault, Input, UploadOutcome, VerifiedDocument};
+use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
+use protocol::message::{ChunkHeader, Message, Slice, WantDocument};
+use protocol::output::Document;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc as threads;
+use tokio::sync::mpsc;
+
+/// zstd level at which a device compresses chunks for its peers: the fastest, as they wait for it.
+const CHUNK_LEVEL: i32 = 1;
+/// Encoded documents kept for the next asker; a class asks for the same two.
+const ENCODED_DOCUMENTS_MAX: usize = 4;
+
+/// Something for the lender to do.
+#[derive(Debug)]
+pub enum LenderJob {
+    /// Read a chunk for a peer.
+    Chunk {
+        /// For whom.
+        to: PeerId,
+        /// Of which release.
+        release: ManifestId,
+        /// Its index in the chunk list.
+        index: u32,
+    },
+    /// A peer asks for a slice of a document.
+    Slice(PeerId, WantDocument),
+    /// Read and check a document that may be here.
+    Read(Document),
+    /// Decode, check and keep a document that arrived.
+    Verify {
+        /// What it should be.
+        document: Document,
+        /// What it is compressed against.
+        base: Option<DocumentId>,
+        /// The encoded bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// A school is asked to keep a release: it has it already, or what its publisher put there of it.
+    Prepare(Arc<Release>),
+    /// From now on chunks of this release are read from this tree.
+    Serve(Tree),
+    /// Nothing of this release is asked for any more.
+    Forget(ManifestId),
+}
+
+/// The lender of one node.
+pub struct Lender {
+    shelf: Shelf,
+    encoder: Encoder,
+    encoded: VecDeque<(DocumentId, Option<DocumentId>, Arc<[u8]>)>,
+    done: mpsc::UnboundedSender<Done>,
+}
+
+/// Where bytes are read from.
+enum Shelf {
+    Device { documents: Documents, trees: Trees },
+    School { repository: Repository, documents: BTreeMap<DocumentId, Arc<[u8]>>, releases: BTreeMap<ManifestId, Arc<Release>> },
+}
+
+impl Lender {
+    pub(super) fn of_device(documents: Documents, done: mpsc::UnboundedSender<Done>) -> Self {
+        Self::new(Shelf::Device { documents, trees: Trees::new() }, done)
+    }
+
+    pub(super) fn of_school(repository: Repository, done: mpsc::UnboundedSender<Done>) -> Self {
+        Self::new(Shelf::School { repository, documents: BTreeMap::new(), releases: BTreeMap::new() }, done)
+    }
+
+    fn new(shelf: Shelf, done: mpsc::UnboundedSender<Done>) -> Self {
+        Self { shelf, encoder: Encoder::new(CHUNK_LEVEL), encoded: VecDeque::new(), done }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(super) fn run(mut self, jobs: &threads::Receiver<LenderJob>) {
+        while let Ok(job) = jobs.recv() {
+            let done = match job {
+                LenderJob::Chunk { to, release, index } => Some(self.chunk(to, release, index)),
+                LenderJob::Slice(to, want) => Some(Done::Say(to, self.slice(&want))),
+                LenderJob::Read(document) => {
+                    let found = self.shelf.read(&document).and_then(|bytes| check(&document, &bytes).ok());
+                    Some(Done::Input(Input::DocumentRead(document, found)))
+                }
+                LenderJob::Verify { document, base, bytes } => {
+                    let verdict = self.verify(&document, base, &bytes);
+                    Some(Done::Input(Input::DocumentVerified(document, verdict)))
+                }
+                LenderJob::Prepare(release) => self.shelf.prepare(release).map(Done::Input),
+                LenderJob::Serve(tree) => {
+                    if let Shelf::Device { trees, .. } = &mut self.shelf {
+                        trees.insert(tree.release().id(), tree);
+                    }
+                    None
+                }
+                LenderJob::Forget(release) => {
+                    self.shelf.forget(release);
+                    None
+                }
+            };
+            if done.is_some_and(|done| self.done.send(done).is_err()) {
+                return;
+            }
+        }
+    }
+
+    fn chunk(&mut self, to: PeerId, release: ManifestId, index: u32) -> Done {
+        let chunk = match &mut self.shelf {
+            Shelf::Device { trees, .. } => trees.get_mut(&release).and_then(|tree| {
+                let chunk = tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let (encoding, payload) = self.encoder.encode(chunk.plain());
+                Some((encoding, payload.into_owned()))
+            }),
+            // As it lies in the pack: the receiver checks it, and the publisher's own disk is no stranger.
+            Shelf::School { repository, releases, .. } => releases.get(&release).and_then(|release| {
+                let id = release.chunks()[index as usize].id;
+                let stored = repository.read(&id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                Some((stored.encoding, stored.wire))
+            }),
+        };
+        match chunk {
+            Some((encoding, payload)) => {
+                let wire_bytes = u32::try_from(payload.len()).expect("no encoding is longer than a chunk");
+                Done::Send(to, OutgoingChunk { header: ChunkHeader { release, index, encoding, wire_bytes }, payload })
+            }
+            None => Done::Input(Input::Uploaded { to, release, index, outcome: UploadOutcome::Spoilt }),
+        }
+    }
+
+    /// The answer to a peer that asks for a slice of a document.
+    fn slice(&mut self, want: &WantDocument) -> Message {
+        let Some((base, encoded)) = self.encoded_document(want.id, want.base) else {
+            return Message::NoDocument(want.id);
+        };
+        let length = encoded.len() as u64;
+        let start = want.offset.min(length);
+        let end = length.min(start + u64::from(DOCUMENT_SLICE_BYTES_MAX));
+        let (start, end) = (usize::try_from(start).unwrap_or(0), usize::try_from(end).unwrap_or(0));
+        let bytes = encoded[start..end].to_vec().into();
+        Message::Slice(Slice { id: want.id, base, encoded_bytes: length, offset: want.offset, bytes })
+    }
+
+    /// A document, thin if this node has the base that the asker named.
+    fn encoded_document(&mut self, id: DocumentId, base: Option<DocumentId>) -> Option<(Option<DocumentId>, Arc<[u8]>)> {
+        let known = |(known_id, asked_base, _): &&(_, _, _)| (*known_id, *asked_base) == (id, base);
+        if let Some((.., encoded)) = self.encoded.iter().find(known) {
+            return Some((base, encoded.clone()));
+        }
+        let plain = self.shelf.document(id)?;
+        let base = base.and_then(|base| Some((base, self.shelf.document(base)?)));
+        let base_bytes = base.as_ref().map(|(_, bytes)| bytes.as_ref());
+        let encoded: Arc<[u8]> = encode_document(&plain, base_bytes)
+            .inspect_err(|error| tracing::warn!(%error, "cannot compress a document"))
+            .ok()?
+            .into();
+        let base = base.map(|(base, _)| base);
+        self.encoded.push_front((id, base, encoded.clone()));
+        self.encoded.truncate(ENCODED_DOCUMENTS_MAX);
+        Some((base, encoded))
+    }
+
+    fn verify(
+        &mut self,
+        document: &Document,
+        base: Option<DocumentId>,
+        encoded: &[u8],
+    ) -> Result<VerifiedDocument, DocumentFault> {
+        let base = base.and_then(|base| self.shelf.document(base));
+        let plain = decode_document(encoded, base.as_deref(), document.bytes())
+            .map_err(|_| DocumentFault::WrongBytes)?;
+        let found = check(document, &plain)?;
+        if let Shelf::Device { documents, .. } = &self.shelf
+            && let Err(error) = documents.write(document.id(), &plain)
+        {
+            // It is here in memory; on the next start it is fetched again.
+            tracing::warn!(%error, "cannot keep a document");
+        }
+        Ok(found)
+    }
+}
+
+impl Shelf {
+    /// A document that may be here already, unchecked.
+    fn read(&mut self, document: &Document) -> Option<Vec<u8>> {
+        match self {
+            Shelf::Device { documents, .. } => documents.read(document.id()),
+            Shelf::School { repository, documents, .. } => {
+                let bytes = match document {
+                    Document::Manifest(listed) => repository.manifest(&listed.path, &listed.manifest),
+                    Document::ChunkList(manifest) => repository.chunk_list(&manifest.chunk_list.id),
+                };
+                let bytes = bytes.inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                documents.insert(document.id(), bytes.as_slice().into());
+                Some(bytes)
+            }
+        }
+    }
+
+    /// A document by its name alone, unchecked: whoever asked for it checks it.
+    fn document(&self, id: DocumentId) -> Option<Arc<[u8]>> {
+        match self {
+            Shelf::Device { documents, .. } => documents.read(id).map(Into::into),
+            Shelf::School { documents, .. } => documents.get(&id).cloned(),
+        }
+    }
+
+    /// What a school has of a release.
+    fn prepare(&mut self, release: Arc<Release>) -> Option<Input> {
+        let Shelf::School { repository, releases, .. } = self else { return None };
+        let id = release.id();
+        if let Err(error) = repository.refresh() {
+            return Some(Input::PrepareFailed { release: id, why: format!("cannot read the repository: {error}") });
+        }
+        let mut held = Bitmap::new(release.chunk_count());
+        for (index, chunk) in (0..).zip(release.chunks()) {
+            if repository.has(&chunk.id) {
+                held.insert(index);
+            }
+        }
+        releases.insert(id, release);
+        Some(Input::Prepared { release: id, held, applied: true })
+    }
+
+    fn forget(&mut self, release: ManifestId) {
+        match self {
+            Shelf::Device { trees, .. } => {
+                trees.remove(&release);
+            }
+            // Its documents stay: devices that have it take the next release's documents thin against them.
+            Shelf::School { releases, .. } => {
+                releases.remove(&release);
+            }
+        }
+    }
+}
+
+/// The document in plain bytes, if it is the one that is wanted.
+fn check(document: &Document, plain: &[u8]) -> Result<VerifiedDocument, DocumentFault> {
+    match document {
+        Document::Manifest(listed) => {
+            match VerifiedManifest::verify(plain, listed.manifest, listed.manifest_bytes) {
+                Ok(manifest) => Ok(VerifiedDocument::Manifest(Arc::new(manifest))),
+                Err(ManifestError::WrongBytes { .. }) => Err(DocumentFault::WrongBytes),
+                Err(error) => Err(DocumentFault::Unlawful(format!("{:#}", anyhow::Error::new(error)))),
+            }
+        }
+        Document::ChunkList(manifest) => match Release::new(manifest.clone(), plain) {
+            Ok(release) => Ok(VerifiedDocument::Release(Arc::new(release))),
+            Err(ReleaseError::WrongBytes { .. }) => Err(DocumentFault::WrongBytes),
+            Err(error) => Err(DocumentFault::Unlawful(format!("{:#}", anyhow::Error::new(error)))),
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! What a node has on disk, and the threads that touch it, so that hashing, compressing and syncing
+//! never hold up the mesh.
+//!
+//! Two threads, each the only owner of what it holds: the [`keeper`] of a device writes (staging,
+//! syncing, applying, remembering), the [`lender`] of any node reads (chunks for peers, documents).
+//! They take jobs in order and report what happened to the node's loop. A school has no keeper: its
+//! store is the repository, which the publisher writes.
+
+pub mod documents;
+pub mod home;
+mod keeper;
+mod lender;
+pub mod state;
+
+pub use keeper::KeeperJob;
+pub use lender::LenderJob;
+
+use crate::net::OutgoingChunk;
+use crate::repository::Repository;
+use home::Home;
+use protocol::id::{ManifestId, PeerId};
+use protocol::input::Input;
+use protocol::message::Message;
+use std::sync::mpsc as threads;
+use tokio::sync::mpsc;
+
+/// Chunks that may wait for the keeper: at most 8 MiB. While so many wait, none is read from peers.
+pub const KEEPER_JOBS_MAX: usize = 32;
+
+/// Something that a store thread has done.
+#[derive(Debug)]
+pub enum Done {
+    /// Tell the node.
+    Input(Input),
+    /// Tell the node that a chunk that arrived was dealt with, which makes room for another.
+    Kept(Input),
+    /// Say this to a peer.
+    Say(PeerId, Message),
+    /// Send this chunk to a peer.
+    Send(PeerId, OutgoingChunk),
+    /// The store has failed for good; the node must stop and say why.
+    Failed(anyhow::Error),
+}
+
+/// The store threads of one node. They end when this is dropped and their jobs are done.
+pub struct Store {
+    keeper: Option<threads::Sender<KeeperJob>>,
+    lender: threads::Sender<LenderJob>,
+    done: mpsc::UnboundedReceiver<Done>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    chunks_waiting: usize,
+}
+
+impl Store {
+    /// The store of a device.
+    pub fn of_device(home: Home) -> std::io::Result<Self> {
+        let (done_sender, done) = mpsc::unbounded_channel();
+        let (keeper, keeper_jobs) = threads::channel();
+        let (lender, lender_jobs) = threads::channel();
+        let documents = home.documents.clone();
+        let lends = lender.clone();
+        let keeper_done = done_sender.clone();
+        let keeper_thread =
+            spawn("keeper", move || keeper::Keeper::new(home, lends, keeper_done).run(&keeper_jobs))?;
+        let lender_thread =
+            spawn("lender", move || lender::Lender::of_device(documents, done_sender).run(&lender_jobs))?;
+        Ok(Self { keeper: Some(keeper), lender, done, threads: vec![keeper_thread, lender_thread], chunks_waiting: 0 })
+    }
+
+    /// The store of a school: a repository.
+    pub fn of_school(repository: Repository) -> std::io::Result<Self> {
+        let (done_sender, done) = mpsc::unbounded_channel();
+        let (lender, lender_jobs) = threads::channel();
+        let thread =
+            spawn("lender", move || lender::Lender::of_school(repository, done_sender).run(&lender_jobs))?;
+        Ok(Self { keeper: None, lender, done, threads: vec![thread], chunks_waiting: 0 })
+    }
+
+    /// Gives the keeper something to do; nothing on a school, which keeps nothing.
+    pub fn keep(&mut self, job: KeeperJob) {
+        if matches!(job, KeeperJob::Chunk { .. }) {
+            self.chunks_waiting += 1;
+        }
+        if let Some(keeper) = &self.keeper {
+            // A keeper that is gone has said why.
+            let _ = keeper.send(job);
+        }
+    }
+
+    /// Whether this is a device's store.
+    pub fn keeps(&self) -> bool {
+        self.keeper.is_some()
+    }
+
+    /// Gives the lender something to do.
+    pub fn lend(&self, job: LenderJob) {
+        let _ = self.lender.send(job);
+    }
+
+    /// Whether the keeper can take another chunk.
+    pub fn takes_chunks(&self) -> bool {
+        self.chunks_waiting < KEEPER_JOBS_MAX
+    }
+
+    /// What was done next.
+    pub async fn next(&mut self) -> Done {
+        match self.done.recv().await {
+            Some(Done::Kept(input)) => {
+                self.chunks_waiting -= 1;
+                Done::Input(input)
+            }
+            Some(done) => done,
+            None => Done::Failed(anyhow::anyhow!("the store threads have ended")),
+        }
+    }
+
+    /// Lets the threads finish what they were given, and waits for them.
+    pub fn close(self) {
+        let Self { keeper, lender, done, threads, .. } = self;
+        drop((keeper, lender, done));
+        for thread in threads {
+            // A thread that panicked has told so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// A release's tree is known by its manifest.
+type Trees = std::collections::BTreeMap<ManifestId, crate::deploy::Tree>;
