@@ -1,5 +1,5 @@
-//! Homeroom on a real machine.
+//! Homeroom on a real machine: a device, the school server, the publisher.
 
 pub mod discovery;
 pub mod net;
-pub mod state;
+pub mod repository;
