@@ -41,3 +41,12 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const ENTRIES_MAX: usize = 2_000_000;
 /// Extended attributes of one entry, names and values together, in bytes (ext4's own bound is one block).
 pub const XATTR_BYTES_MAX: usize = 64 * 1024;
+/// Longest name of an extended attribute in bytes (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_BYTES_MAX: usize = 255;
+
+/// Longest channel name in bytes: it is a TUF role name and a directory name, and people type it.
+pub const CHANNEL_BYTES_MAX: usize = 64;
+/// Longest tree name in bytes: with version and hash it must fit one file name of 255.
+pub const TREE_NAME_BYTES_MAX: usize = 64;
+/// Longest version in bytes: with tree name and hash it must fit one file name of 255.
+pub const VERSION_BYTES_MAX: usize = 64;

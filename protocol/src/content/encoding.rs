@@ -1,0 +1,197 @@
+//! How a chunk's bytes are written, at rest in a repository and on the wire: as they are, or
+//! compressed, whichever is smaller. Reading is safe on any input: it never makes more than the
+//! stated plain length, and whether the bytes are right only the chunk's name decides.
+
+use crate::limits::CHUNK_BYTES_MAX;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use zstd::bulk::{Compressor, Decompressor};
+
+/// The form of a chunk's bytes. Numbers are fixed for good; 2 is meant for chunks that are
+/// compressed against bytes which the receiver holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum Encoding {
+    /// The plain bytes.
+    Raw,
+    /// One zstd frame, smaller than the plain bytes.
+    Zstd,
+}
+
+/// A form that this reader does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown chunk encoding {0}; this homeroom is too old to read it")]
+pub struct UnknownEncoding(pub u8);
+
+impl From<Encoding> for u8 {
+    fn from(encoding: Encoding) -> u8 {
+        match encoding {
+            Encoding::Raw => 0,
+            Encoding::Zstd => 1,
+        }
+    }
+}
+
+impl TryFrom<u8> for Encoding {
+    type Error = UnknownEncoding;
+
+    fn try_from(number: u8) -> Result<Self, UnknownEncoding> {
+        match number {
+            0 => Ok(Encoding::Raw),
+            1 => Ok(Encoding::Zstd),
+            other => Err(UnknownEncoding(other)),
+        }
+    }
+}
+
+/// Writes chunks. One is kept per worker, because setting up zstd costs as much as a small chunk.
+pub struct Encoder {
+    compressor: Compressor<'static>,
+}
+
+impl Encoder {
+    /// An encoder at a zstd level, 1 to 22.
+    ///
+    /// # Panics
+    /// If the level does not exist, or there is no memory for zstd's tables.
+    pub fn new(level: i32) -> Self {
+        Self { compressor: Compressor::new(level).expect("a zstd level between 1 and 22, and memory for its tables") }
+    }
+
+    /// The smaller form of `plain`: zstd if that saves at least a byte, else as it is.
+    pub fn encode<'a>(&mut self, plain: &'a [u8]) -> (Encoding, Cow<'a, [u8]>) {
+        // With no room for anything as large as the input, zstd stops early on what does not shrink;
+        // whatever else could stop it, the plain bytes are always a right answer.
+        let mut wire = Vec::with_capacity(plain.len().saturating_sub(1));
+        match self.compressor.compress_to_buffer(plain, &mut wire) {
+            Ok(_) if wire.len() < plain.len() => (Encoding::Zstd, Cow::Owned(wire)),
+            _ => (Encoding::Raw, Cow::Borrowed(plain)),
+        }
+    }
+}
+
+/// Why bytes cannot be the stated form of a chunk of the stated length.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkDecodeError {
+    /// No chunk is that long.
+    #[error("a chunk of {0} bytes was announced; none is longer than {CHUNK_BYTES_MAX}")]
+    TooLong(u32),
+    /// A compressed form that is not smaller is never written, and could hide any amount of padding.
+    #[error("{wire_bytes} bytes were sent for a chunk of {plain_bytes}")]
+    NotSmaller {
+        /// Length of what came.
+        wire_bytes: usize,
+        /// Length of the chunk.
+        plain_bytes: u32,
+    },
+    /// The bytes decode to another length, or to more than the stated one.
+    #[error("the bytes do not decode to the {plain_bytes} announced")]
+    WrongLength {
+        /// Length of the chunk.
+        plain_bytes: u32,
+    },
+    /// Not a zstd frame.
+    #[error("the bytes are no zstd frame: {0}")]
+    Malformed(String),
+}
+
+/// The plain bytes that `wire` holds in the form `encoding`: exactly `plain_bytes` of them. Memory is
+/// bounded by `plain_bytes`, because zstd decodes into that one buffer and keeps no window beside it.
+pub fn decode(encoding: Encoding, wire: &[u8], plain_bytes: u32) -> Result<Vec<u8>, ChunkDecodeError> {
+    if plain_bytes > CHUNK_BYTES_MAX {
+        return Err(ChunkDecodeError::TooLong(plain_bytes));
+    }
+    let plain = match encoding {
+        Encoding::Raw if wire.len() == plain_bytes as usize => wire.to_vec(),
+        Encoding::Raw => return Err(ChunkDecodeError::WrongLength { plain_bytes }),
+        Encoding::Zstd if wire.len() >= plain_bytes as usize => {
+            return Err(ChunkDecodeError::NotSmaller { wire_bytes: wire.len(), plain_bytes });
+        }
+        Encoding::Zstd => {
+            let malformed = |error: std::io::Error| ChunkDecodeError::Malformed(error.to_string());
+            let mut plain = Vec::with_capacity(plain_bytes as usize);
+            let mut decompressor = Decompressor::new().map_err(malformed)?;
+            decompressor.decompress_to_buffer(wire, &mut plain).map_err(malformed)?;
+            plain
+        }
+    };
+    if plain.len() == plain_bytes as usize { Ok(plain) } else { Err(ChunkDecodeError::WrongLength { plain_bytes }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// 300 zeros by the program zstd 1.5.4, `--no-check`: once from a file, once from a pipe, whose frame
+    /// does not state its content size.
+    const ZEROS_300: &str = "28b52ffd602c004d00001000000100272ac002";
+    const ZEROS_300_PIPED: &str = "28b52ffd00584d00001000000100272ac002";
+
+    #[test]
+    fn numbers_on_the_wire_are_fixed() {
+        assert_eq!([Encoding::Raw, Encoding::Zstd].map(u8::from), [0, 1]);
+        assert_eq!(Encoding::try_from(2), Err(UnknownEncoding(2)));
+        assert_eq!(crate::cbor::encode(&Encoding::Zstd), [1]);
+        assert!(crate::cbor::decode::<Encoding>(&[2]).is_err());
+    }
+
+    #[test]
+    fn a_frame_from_the_zstd_program_is_read() {
+        for frame in [ZEROS_300, ZEROS_300_PIPED] {
+            let wire = hex::decode(frame).unwrap();
+            assert_eq!(decode(Encoding::Zstd, &wire, 300).unwrap(), [0; 300]);
+        }
+    }
+
+    #[test]
+    fn a_bomb_makes_no_more_than_was_announced() {
+        let (encoding, wire) = {
+            let zeros = vec![0; CHUNK_BYTES_MAX as usize];
+            let (encoding, wire) = Encoder::new(3).encode(&zeros);
+            (encoding, wire.into_owned())
+        };
+        assert!(wire.len() < 100);
+        for plain_bytes in [100, 1000, CHUNK_BYTES_MAX - 1] {
+            assert!(decode(encoding, &wire, plain_bytes).is_err());
+        }
+        assert!(matches!(decode(encoding, &wire, CHUNK_BYTES_MAX + 1), Err(ChunkDecodeError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_chunk_that_decodes_to_less_is_refused() {
+        let wire = hex::decode(ZEROS_300).unwrap();
+        assert_eq!(decode(Encoding::Zstd, &wire, 301), Err(ChunkDecodeError::WrongLength { plain_bytes: 301 }));
+        assert_eq!(decode(Encoding::Raw, b"abc", 4), Err(ChunkDecodeError::WrongLength { plain_bytes: 4 }));
+    }
+
+    #[test]
+    fn padding_in_skippable_frames_is_refused() {
+        let mut wire = hex::decode(ZEROS_300).unwrap();
+        wire.extend([0x50, 0x2a, 0x4d, 0x18, 0, 4, 0, 0]);
+        wire.extend([7; 1024]);
+        assert!(matches!(decode(Encoding::Zstd, &wire, 300), Err(ChunkDecodeError::NotSmaller { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn what_is_encoded_decodes_and_never_grows(
+            plain in prop::collection::vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 1..3000), level in 1..6,
+        ) {
+            let mut encoder = Encoder::new(level);
+            for plain in [&plain[..], &plain[..1]] {
+                let (encoding, wire) = encoder.encode(plain);
+                prop_assert!(wire.len() <= plain.len());
+                prop_assert_eq!(decode(encoding, &wire, plain.len() as u32).unwrap(), plain);
+            }
+        }
+
+        #[test]
+        fn strangers_bytes_never_panic(wire in prop::collection::vec(any::<u8>(), 0..200), plain_bytes in 0u32..500) {
+            let _ = decode(Encoding::Zstd, &wire, plain_bytes);
+            let framed: Vec<u8> = [&[0x28, 0xb5, 0x2f, 0xfd][..], &wire].concat();
+            let _ = decode(Encoding::Zstd, &framed, plain_bytes);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The names a release goes by: its channel, its tree, and the path of its manifest as a TUF target.
+
+use super::version::{Version, VersionError};
+use crate::limits::{CHANNEL_BYTES_MAX, TREE_NAME_BYTES_MAX};
+use std::fmt;
+use std::str::FromStr;
+
+/// Names that TUF gives to roles of its own; a channel is a delegated role beside them.
+const RESERVED_ROLES: [&str; 5] = ["root", "targets", "snapshot", "timestamp", "mirrors"];
+
+/// A channel's name: `[a-z0-9][a-z0-9._-]*`, so that it is safe in a path, a URL and a file name on
+/// any file system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName(String);
+
+/// A tree's name, as the target path shows it to people: letters of ASCII, digits, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreeName(String);
+
+/// The path of a manifest in TUF metadata: `<channel>/<name>_<version>.manifest`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetPath {
+    /// The channel, which is also the delegated role that signs it.
+    pub channel: ChannelName,
+    /// The tree's name.
+    pub name: TreeName,
+    /// The version.
+    pub version: Version,
+}
+
+/// Why a text is no such name.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// Not a channel.
+    #[error(
+        "{0:?} cannot name a channel; use up to {CHANNEL_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+    )]
+    Channel(String),
+    /// A role that TUF has already.
+    #[error("a channel cannot be called {0:?}, which is a role of TUF's own; choose another name")]
+    ReservedChannel(String),
+    /// Not a tree's name.
+    #[error("{0:?} cannot name a tree; use up to {TREE_NAME_BYTES_MAX} of a-z, A-Z, 0-9, '_' and '-'")]
+    Tree(String),
+    /// Not of the form of a target path.
+    #[error("{0:?} is no manifest's target path; one looks like stable/sugar_1.0.manifest")]
+    TargetPath(String),
+    /// A target path with a wrong version.
+    #[error("the target path {path:?} has a wrong version")]
+    TargetVersion {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        source: VersionError,
+    },
+}
+
+impl ChannelName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TreeName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ChannelName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let legal = text.len() <= CHANNEL_BYTES_MAX
+            && text.bytes().next().is_some_and(plain)
+            && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
+        match legal {
+            true if RESERVED_ROLES.contains(&text) => Err(NameError::ReservedChannel(text.to_owned())),
+            true => Ok(Self(text.to_owned())),
+            false => Err(NameError::Channel(text.to_owned())),
+        }
+    }
+}
+
+impl FromStr for TreeName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let legal = (1..=TREE_NAME_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        if legal { Ok(Self(text.to_owned())) } else { Err(NameError::Tree(text.to_owned())) }
+    }
+}
+
+impl FromStr for TargetPath {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let parts = text.strip_suffix(".manifest").and_then(|rest| {
+            let (channel, file) = rest.split_once('/')?;
+            // A version in its normal spelling has no underscore, so the last one ends the name.
+            let (name, version) = file.rsplit_once('_')?;
+            Some((channel, name, version))
+        });
+        let (channel, name, version) = parts.ok_or_else(|| NameError::TargetPath(text.to_owned()))?;
+        let version = Version::from_normal(version)
+            .map_err(|source| NameError::TargetVersion { path: text.to_owned(), source })?;
+        Ok(Self { channel: channel.parse()?, name: name.parse()?, version })
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TreeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TargetPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}_{}.manifest", self.channel, self.name, self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_channel_that_would_leave_its_directory_or_clash_with_tuf_is_refused() {
+        for text in ["", ".", "..", ".hidden", "-x", "a/b", "A", "a b", "é", "root", "timestamp", &"a".repeat(65)] {
+            assert!(text.parse::<ChannelName>().is_err(), "{text:?}");
+        }
+        for text in ["stable", "0", "xo-4.0_beta", &"a".repeat(64)] {
+            assert_eq!(text.parse::<ChannelName>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_tree_name_is_one_plain_word() {
+        for text in ["", ".", "a.b", "a/b", "a b", "ü", &"a".repeat(65)] {
+            assert!(text.parse::<TreeName>().is_err(), "{text:?}");
+        }
+        assert_eq!("Sugar_0-1".parse::<TreeName>().unwrap().as_str(), "Sugar_0-1");
+    }
+
+    #[test]
+    fn a_target_path_is_read_back() {
+        let path: TargetPath = "stable/my_tree-2_1!1.0rc1+local.5.manifest".parse().unwrap();
+        assert_eq!(
+            (path.channel.as_str(), path.name.as_str(), path.version.to_string().as_str()),
+            ("stable", "my_tree-2", "1!1.0rc1+local.5")
+        );
+        assert_eq!(path.to_string(), "stable/my_tree-2_1!1.0rc1+local.5.manifest");
+    }
+
+    #[test]
+    fn a_target_path_in_another_spelling_is_refused() {
+        for text in [
+            "stable/x_1.0",
+            "stable/x.manifest",
+            "x_1.0.manifest",
+            "/x_1.0.manifest",
+            "a/b/x_1.0.manifest",
+            "stable/_1.0.manifest",
+            "stable/x_v1.0.manifest",
+            "stable/x_1.0-1.manifest",
+            "stable/x_.manifest",
+            "../x_1.0.manifest",
+            "stable/../x_1.0.manifest",
+            "stable/x_1.0.manifest\n",
+        ] {
+            assert!(text.parse::<TargetPath>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_that_parses_prints_the_same(text in "[a-z.]{1,3}/[a-zA-Z_-]{0,4}_[0-9.!+a-c]{0,6}\\.manifest") {
+            if let Ok(path) = text.parse::<TargetPath>() {
+                prop_assert_eq!(path.to_string(), text);
+            }
+        }
+    }
+}
