@@ -64,11 +64,6 @@ impl Directory {
         }
     }
 
-    /// What this directory itself is.
-    pub fn stat_self(&self) -> io::Result<Stat> {
-        Ok(fs::fstat(&self.fd)?)
-    }
-
     /// Some names in it, in no order, without `.` and `..`; at most [`NAMES_MAX`], none when it is empty.
     pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();

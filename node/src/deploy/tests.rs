@@ -3,11 +3,14 @@
 use super::sample::{PIECE_BYTES, Sample, capture};
 use super::*;
 use protocol::bitmap::Bitmap;
+use protocol::content::chunk_list::ChunkListBuilder;
+use protocol::id::ChunkRef;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -328,6 +331,7 @@ fn the_next_release_takes_what_the_tree_still_holds() {
     let [old, new] = [1, 2].map(|name| {
         let source = room.tree(&name.to_string());
         plain_tree(&source, name);
+        fs::set_permissions(&source, Permissions::from_mode(0o755)).unwrap();
         write(source.join("kept"), &content(77, 5000), 0o644, 5);
         capture(&source, &format!("{name}.0"))
     });
@@ -392,6 +396,81 @@ fn every_difference_is_found() {
         .map(|(path, what)| (if what == What::Extra { "zeros2" } else { path }.to_owned(), what))
         .collect();
     assert_eq!(found, expected);
+}
+
+/// A manifest whose owners, setuid and attributes only root may set.
+fn system_tree(room: &Room) -> Sample {
+    let source = room.tree("source");
+    plain_tree(&source, 1);
+    let sample = capture(&source, "1.0");
+    let mut manifest = (**sample.release.manifest()).clone();
+    for entry in &mut manifest.entries {
+        if let Some(attributes) = &mut entry.attributes {
+            (attributes.uid, attributes.gid) = (12345, 23456);
+        }
+    }
+    let file = manifest.position(b"common").unwrap();
+    let attributes = manifest.entries[file].attributes.as_mut().unwrap();
+    attributes.mode = 0o4755;
+    attributes.xattrs = ["trusted.x", "user.x"].map(|name| (name.as_bytes().to_vec().into(), vec![1].into())).into();
+    manifest.privileged = vec![b"common".to_vec().into()];
+    let list = ChunkListBuilder::default();
+    let list = sample.chunks.iter().fold(list, |mut list, chunk| {
+        list.push(ChunkRef { id: chunk.id(), bytes: chunk.plain().len() as u32 });
+        list
+    });
+    Sample { release: sample::release(&manifest, &list.finish().encode()), chunks: sample.chunks }
+}
+
+#[test]
+fn a_user_applies_a_tree_of_roots() {
+    if Authority::of_process() == Authority::Root {
+        // The program may stand where the user cannot reach it, so a copy runs.
+        let room = Room::new();
+        fs::set_permissions(room.0.path(), Permissions::from_mode(0o755)).unwrap();
+        let copy = room.0.path().join("test");
+        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let mut command = std::process::Command::new(copy);
+        command.args(["--exact", "deploy::tests::a_user_applies_a_tree_of_roots"]).current_dir("/");
+        let output = command.uid(65534).gid(65534).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+        return;
+    }
+    let room = Room::new();
+    let sample = system_tree(&room);
+    let mut deployment = room.open();
+    let mut staging = deployment.stage(sample.release.clone()).unwrap();
+    fill(&mut staging, &sample);
+    let applied = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap();
+    let entries = sample.release.manifest().entries.len() as u64;
+    // All but the hard link have an owner; the last entry in the tree is done first.
+    let first = Some(PathBuf::from("dir/link"));
+    assert_eq!(applied.skipped, Skipped { owners: entries - 1, privileges: 1, xattrs: 1, first });
+    assert_eq!(fs::metadata(room.home().join("current/common")).unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(differences(&applied.tree), []);
+
+    // Root would have had to set them all.
+    let mut other = Deployment::open(&room.0.path().join("other")).unwrap();
+    let mut staging = other.stage(sample.release.clone()).unwrap();
+    fill(&mut staging, &sample);
+    let refused = other.apply(staging, Authority::Root, |_| ()).unwrap_err();
+    assert!(matches!(refused, ApplyError::Entry { .. }), "{refused}");
+    assert_eq!(other.current(), None);
+}
+
+#[test]
+fn root_applies_a_tree_of_others() {
+    if Authority::of_process() != Authority::Root {
+        eprintln!("NOT TESTED: root_applies_a_tree_of_others needs root");
+        return;
+    }
+    let room = Room::new();
+    let sample = system_tree(&room);
+    let tree = apply(&mut room.open(), &sample);
+    assert_eq!(differences(&tree), []);
+    let found = fs::metadata(room.home().join("current/common")).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (12345, 23456, 0o4755));
 }
 
 #[test]
