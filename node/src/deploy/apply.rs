@@ -25,7 +25,8 @@ pub struct Applied {
     pub skipped: Skipped,
 }
 
-/// Why a release was not applied. The release before is still current.
+/// Why a release was not applied. The release before is still current, unless it is the disk that
+/// failed ([`ApplyError::Home`]).
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The staged tree lacks these chunks, or holds other bytes: stage the release again, fetch them,
@@ -55,7 +56,7 @@ pub enum ApplyError {
         /// What the system said.
         source: io::Error,
     },
-    /// The home could not be changed. Open it again: that leads to exactly the old or the new release.
+    /// The home could not be changed. Opened again, it has exactly the old or the new release.
     #[error("cannot switch releases in {home:?}: check the disk, then start again")]
     Home {
         /// The home.

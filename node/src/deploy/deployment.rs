@@ -1,7 +1,7 @@
 //! The home's trees: which one is current, which one was before, and the switch between them.
 
 use super::apply::{Applied, ApplyError, lay_out, set_attributes};
-use super::attributes::Authority;
+use super::attributes::{Authority, Skipped};
 use super::directory::{Access, Directory, Parents};
 use super::need::Need;
 use super::staging::{StageError, Staging};
@@ -98,7 +98,8 @@ impl Deployment {
     /// [`HomeError`].
     pub fn staged(&self) -> Result<Vec<String>, HomeError> {
         let names = self.staging.names().map_err(|source| self.error(source))?;
-        Ok(names.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect())
+        let names = names.into_iter().filter(|name| !trash::is_trash(name));
+        Ok(names.filter_map(|name| String::from_utf8(name).ok()).collect())
     }
 
     /// The applied tree of `release`, to read; nothing if it is neither current nor previous.
@@ -155,13 +156,14 @@ impl Deployment {
     /// # Errors
     /// [`HomeError`].
     pub fn drop_previous(&mut self) -> Result<u64, HomeError> {
-        self.remove_previous().map_err(|source| self.error(source))
+        let trash = self.discard_previous().map_err(|source| self.error(source))?;
+        trash.map_or(Ok(0), |trash| trash::remove(&self.releases, &trash)).map_err(|source| self.error(source))
     }
 
     /// Applies a filled staging: all or nothing. `progress` gets the bytes of each file verified.
     ///
     /// # Errors
-    /// [`ApplyError`]; the release before is then still current, and the staging keeps its bytes.
+    /// [`ApplyError`]; the staging keeps its bytes, to be staged again.
     pub fn apply(
         &mut self,
         staging: Staging,
@@ -174,18 +176,35 @@ impl Deployment {
         }
         let mut tree = staging.into_tree();
         let mut skipped = lay_out(&mut tree, authority, &mut progress)?;
+        let switched = self.move_in(name, &tree, authority, &mut skipped);
+        if switched.is_err() {
+            // Back to where a start would lead. Where even that fails, the next start will do it.
+            let _ = self.repair();
+        }
+        switched?;
+        self.empty_trash();
+        Ok(Applied { tree, skipped })
+    }
+
+    /// Moves a tree that is whole from `staging/` to `releases/`, and switches to it.
+    fn move_in(
+        &mut self,
+        name: String,
+        tree: &Tree,
+        authority: Authority,
+        skipped: &mut Skipped,
+    ) -> Result<(), ApplyError> {
         let home = self.path.clone();
         let of_home = |source| ApplyError::Home { home: home.clone(), source };
         if self.previous.as_ref() == Some(&name) {
-            self.remove_previous().map_err(of_home)?;
+            self.discard_previous().map_err(of_home)?;
         }
         self.staging.rename(name.as_bytes(), &self.releases, name.as_bytes()).map_err(of_home)?;
         // Now, because a directory that its owner may not write cannot be moved elsewhere.
         if let Some(root) = tree.release().manifest().entries.first() {
-            set_attributes(root, &mut Parents::new(tree.root()), authority, &mut skipped)?;
+            set_attributes(root, &mut Parents::new(tree.root()), authority, skipped)?;
         }
-        self.switch(name).map_err(of_home)?;
-        Ok(Applied { tree, skipped })
+        self.switch(name).map_err(of_home)
     }
 
     /// Makes the whole, unnamed tree `name` in `releases/` the current one.
@@ -213,13 +232,12 @@ impl Deployment {
         }
         // To trash before `previous` changes: no tree that was applied may ever stand here unnamed, or
         // the next start would take it for one that was about to be applied.
-        let oldest = self.previous.take().filter(|oldest| Some(oldest) != before.as_ref());
-        let trash = oldest.map(|oldest| trash::discard(&self.releases, oldest.as_bytes())).transpose()?;
+        if let Some(oldest) = self.previous.take().filter(|oldest| Some(oldest) != before.as_ref()) {
+            trash::discard(&self.releases, oldest.as_bytes())?;
+        }
         self.home.rename(BEFORE, &self.home, PREVIOUS)?;
-        self.home.sync()?;
         self.previous = before;
-        trash.map(|trash| trash::remove(&self.releases, &trash)).transpose()?;
-        Ok(())
+        self.home.sync()
     }
 
     fn repair(&mut self) -> io::Result<()> {
@@ -232,18 +250,27 @@ impl Deployment {
         if self.previous.is_none() && self.home.stat(PREVIOUS)?.is_some() {
             self.home.remove(PREVIOUS)?;
         }
-        for directory in [&self.releases, &self.staging] {
-            for name in directory.names()?.iter().filter(|name| trash::is_trash(name)) {
-                trash::remove(directory, name)?;
-            }
-        }
         for name in self.releases.names()? {
             let named = [&self.current, &self.previous].into_iter().flatten().any(|known| known.as_bytes() == name);
-            if !named {
+            if !named && !trash::is_trash(&name) {
                 self.unapply(&name)?;
             }
         }
+        self.empty_trash();
         Ok(())
+    }
+
+    /// Removes the trees that are out of use. One that cannot be removed costs room, nothing else, so
+    /// that is no reason to stop; the next start tries again.
+    fn empty_trash(&self) {
+        for directory in [&self.releases, &self.staging] {
+            for name in directory.names().unwrap_or_default().iter().filter(|name| trash::is_trash(name)) {
+                if let Err(error) = trash::remove(directory, name) {
+                    let name = String::from_utf8_lossy(name);
+                    tracing::warn!(home = ?self.path, %name, %error, "cannot remove a tree that is out of use");
+                }
+            }
+        }
     }
 
     /// Takes a tree that was about to become current back to staging: its bytes were fetched once.
@@ -253,18 +280,20 @@ impl Deployment {
             return Ok(());
         }
         if self.staging.stat(name)?.is_some() {
-            let trash = trash::discard(&self.releases, name)?;
-            return trash::remove(&self.releases, &trash).map(drop);
+            return trash::discard(&self.releases, name).map(drop);
         }
         self.releases.set_mode(name, 0o700)?;
         self.releases.rename(name, &self.staging, name)
     }
 
-    fn remove_previous(&mut self) -> io::Result<u64> {
-        let Some(previous) = self.previous.take() else { return Ok(0) };
+    /// Takes the previous tree out of use; returns the name to remove it by.
+    fn discard_previous(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some(previous) = self.previous.take() else { return Ok(None) };
         let trash = trash::discard(&self.releases, previous.as_bytes())?;
         self.home.remove(PREVIOUS)?;
-        trash::remove(&self.releases, &trash)
+        // Before another tree of this name can come: it must not be taken for the previous one.
+        self.home.sync()?;
+        Ok(Some(trash))
     }
 
     /// The tree that a link of ours names, if it is there.

@@ -36,10 +36,13 @@ mod tree;
 mod verify;
 
 #[cfg(test)]
+mod power_cuts;
+#[cfg(test)]
+mod room;
+#[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod tests;
-
 
 pub use apply::{Applied, ApplyError};
 pub use attributes::{Authority, Skipped};

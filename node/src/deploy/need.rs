@@ -78,9 +78,7 @@ impl Need {
             return Err(DiskFull::Bytes { needed_bytes, free_bytes, home: home.into() });
         }
         match self.free_inodes {
-            Some(free) if free < self.inodes => {
-                Err(DiskFull::Inodes { needed: self.inodes, free, home: home.into() })
-            }
+            Some(free) if free < self.inodes => Err(DiskFull::Inodes { needed: self.inodes, free, home: home.into() }),
             _ => Ok(()),
         }
     }

@@ -105,7 +105,10 @@ impl Staging {
             self.dirty.insert(place.entry);
             super::power::step()
                 .and_then(|()| self.tree.file(place.entry)?.write_all_at(chunk.plain(), place.offset))
-                .map_err(|source| WriteError { path: path_of(&release.manifest().entries[place.entry as usize]), source })?;
+                .map_err(|source| WriteError {
+                    path: path_of(&release.manifest().entries[place.entry as usize]),
+                    source,
+                })?;
         }
         Ok(())
     }

@@ -14,9 +14,10 @@ pub(super) fn is_trash(name: &[u8]) -> bool {
 
 /// Takes the tree `name` out of use, in one step; returns the name to [`remove`] it by.
 pub(super) fn discard(parent: &Directory, name: &[u8]) -> io::Result<Vec<u8>> {
-    let trash = [PREFIX, name].concat();
-    if parent.stat(&trash)?.is_some() {
-        remove(parent, &trash)?;
+    // An earlier tree of this name may still be on its way out.
+    let mut trash = [PREFIX, name].concat();
+    while parent.stat(&trash)?.is_some() {
+        trash.push(b'~');
     }
     parent.rename(name, parent, &trash)?;
     Ok(trash)

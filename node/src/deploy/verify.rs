@@ -92,7 +92,9 @@ pub fn verify(tree: &Tree, authority: Authority, mut progress: impl FnMut(u64)) 
         let compared = parents.of(&entry.path).and_then(|(parent, name)| comparison.entry(entry, parent, name));
         match compared {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => comparison.differs(entry, What::Unreadable),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                comparison.differs(entry, What::Unreadable)
+            }
             Err(error) if is_change(&error) => comparison.differs(entry, What::Missing),
             Err(error) => return Err(error),
         }
@@ -165,7 +167,7 @@ impl Comparison<'_> {
         if mode != found_mode && !matches!(entry.kind, Kind::Symlink { .. }) {
             self.differs(entry, What::Mode { stated: mode, found: found_mode });
         }
-        if i64::try_from(stat.st_mtime) != Ok(stated.mtime_s) || u32::try_from(stat.st_mtime_nsec) != Ok(stated.mtime_ns) {
+        if (stat.st_mtime, stat.st_mtime_nsec) != (stated.mtime_s, stated.mtime_ns.into()) {
             self.differs(entry, What::Mtime);
         }
     }
