@@ -1,7 +1,10 @@
 //! Homeroom on a real machine: a device, the school server, the publisher.
 
+pub mod control;
 pub mod deploy;
+pub mod dialler;
 pub mod discovery;
 pub mod net;
 pub mod repository;
+pub mod status;
 pub mod store;

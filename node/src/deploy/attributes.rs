@@ -42,6 +42,17 @@ pub struct Skipped {
     pub first: Option<PathBuf>,
 }
 
+impl Skipped {
+    /// What was left out, in a sentence; nothing if nothing was.
+    pub fn note(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        Some(format!(
+            "without root's rights {} owners, {} setuid bits and {} extended attributes were not set, first at {first:?}",
+            self.owners, self.privileges, self.xattrs
+        ))
+    }
+}
+
 /// Whether the system keeps this attribute for itself, so that no manifest states it.
 pub(super) fn is_systems_own(attribute: &[u8]) -> bool {
     const OWN: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];

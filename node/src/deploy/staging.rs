@@ -6,7 +6,7 @@
 //! of them are durable: that the caller records after each [`Staging::sync`].
 
 use super::directory::{Access, Directory, Parents};
-use super::tree::{ReadError, Tree, path_of};
+use super::tree::{Tree, path_of};
 use protocol::content::chunk::VerifiedChunk;
 use protocol::content::manifest::Kind;
 use protocol::content::release::Release;
@@ -132,12 +132,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Reads the chunk `index` back, verified: to serve it while the rest still comes.
+    /// The same tree, to read from while the rest still comes, and after it was applied.
     ///
     /// # Errors
-    /// [`ReadError`], when it has not been written, or is damaged.
-    pub fn read(&mut self, index: u32) -> Result<VerifiedChunk, ReadError> {
-        self.tree.read(index)
+    /// When the system refuses to open the directory once more.
+    pub fn reader(&self) -> io::Result<Tree> {
+        let root = self.tree.root().subdirectory(b".")?;
+        Ok(Tree::new(root, Arc::clone(self.tree.release()), Access::Read))
     }
 
     pub(super) fn into_tree(mut self) -> Tree {

@@ -122,6 +122,8 @@ pub struct Network {
     chunks: mpsc::Receiver<Happening>,
     /// Opened and closed connections.
     ready: VecDeque<Happening>,
+    /// Who answered at the addresses that were dialled; there are as many as this node was told of.
+    answered: BTreeMap<SocketAddr, TransportId>,
 }
 
 impl Network {
@@ -149,6 +151,7 @@ impl Network {
             happenings,
             chunks,
             ready: VecDeque::new(),
+            answered: BTreeMap::new(),
         })
     }
 
@@ -179,11 +182,14 @@ impl Network {
         }
     }
 
-    /// Dials an address whose owner is not known; failures are silent, as the caller dials again.
-    pub fn dial_address(&mut self, address: SocketAddr) {
-        if let Err(error) = self.swarm.dial(multiaddr(address)) {
+    /// Dials an address whose owner is not known, unless whoever answered there is still connected.
+    /// Failures are silent, as the caller dials again. Returns whether there was need to dial.
+    pub fn dial_address(&mut self, address: SocketAddr) -> bool {
+        let connected = self.answered.get(&address).is_some_and(|answered| self.swarm.is_connected(answered));
+        if !connected && let Err(error) = self.swarm.dial(multiaddr(address)) {
             tracing::debug!(%address, %error, "cannot dial");
         }
+        !connected
     }
 
     /// Dials a peer that was discovered at these addresses, unless it is connected or being dialled.
@@ -201,15 +207,14 @@ impl Network {
         self.swarm.is_connected(&transport)
     }
 
-    /// Whether a connection to this address, dialled from here, stands or is being set up.
-    pub fn has_dialled(&self, address: IpAddr) -> bool {
-        self.connections.values().any(|connection| connection.dialled && connection.address == address)
-            || self.opening.values().any(|opening| opening.dialled && opening.address == address)
-    }
-
     /// Where a peer is connected from, for people.
     pub fn address_of(&self, peer: PeerId) -> Option<IpAddr> {
         self.connections.get(&peer).map(|connection| connection.address)
+    }
+
+    /// How many peers can be spoken to.
+    pub fn peer_count(&self) -> usize {
+        self.connections.len()
     }
 
     /// Says something to a peer. One that does not take its messages is disconnected.
@@ -263,11 +268,14 @@ impl Network {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let remote = endpoint.get_remote_address();
+                let Some(address) = socket_address(endpoint.get_remote_address()) else { return };
+                if endpoint.is_dialer() {
+                    self.answered.insert(address, peer_id);
+                }
                 let opening = Opening {
                     transport: peer_id,
                     dialled: endpoint.is_dialer(),
-                    address: socket_address(remote).map_or(IpAddr::from([0; 4]), |address| address.ip()),
+                    address: address.ip(),
                     messages: None,
                     chunks: None,
                 };

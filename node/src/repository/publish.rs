@@ -21,6 +21,7 @@ use protocol::id::{ChunkId, ChunkListId, ChunkRef, ManifestId};
 use serde_bytes::ByteBuf;
 use std::io;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -259,7 +260,7 @@ fn write_documents(
     let bytes = manifest.encode();
     let verified = VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64)
         .map_err(|source| PublishError::Manifest { target: target.to_string(), source: Box::new(source) })?;
-    let release = Release::new(verified, chunk_list)
+    let release = Release::new(Arc::new(verified), chunk_list)
         .map_err(|source| PublishError::Release { target: target.to_string(), source: Box::new(source) })?;
     write_document(&repository.chunk_list_path(&manifest.chunk_list.id), chunk_list)?;
     write_document(&repository.manifest_path(target, &release.id()), &bytes)?;

@@ -270,24 +270,23 @@ impl Keeper {
                 Input::Applied(release)
             }
             Err(error) => {
-                let restaged = self.home.deployment.stage(content);
-                if let ApplyError::Damaged { chunks } = &error {
-                    chunks.iter().for_each(|index| {
-                        held.remove(*index);
-                    });
-                }
-                let recorded = self.home.state.save_held(release, &held);
-                let why = format!("{:#}", anyhow::Error::new(error.to_owned_message()));
-                match (error, restaged, recorded) {
-                    (ApplyError::Damaged { chunks }, Ok(staging), Ok(())) => {
-                        self.staged = Some(Staged::new(staging, held));
-                        Input::ApplyFailed { release, fault: ApplyFault::Damaged(chunks) }
+                let damaged = match &error {
+                    ApplyError::Damaged { chunks } => chunks.clone(),
+                    _ => Vec::new(),
+                };
+                damaged.iter().for_each(|index| {
+                    held.remove(*index);
+                });
+                let restaged = self.home.state.save_held(release, &held).map_err(anyhow::Error::new).and_then(|()| {
+                    self.staged = Some(Staged::new(self.home.deployment.stage(content)?, held));
+                    Ok(())
+                });
+                match restaged {
+                    Ok(()) if !damaged.is_empty() => {
+                        Input::ApplyFailed { release, fault: ApplyFault::Damaged(damaged) }
                     }
-                    (_, Ok(staging), _) => {
-                        self.staged = Some(Staged::new(staging, held));
-                        failed(why)
-                    }
-                    (_, Err(_), _) => failed(why),
+                    Ok(()) => failed(format!("{:#}", anyhow::Error::new(error))),
+                    Err(second) => failed(format!("{:#}; then {second:#}", anyhow::Error::new(error))),
                 }
             }
         }

@@ -40,6 +40,8 @@ pub struct Tally {
     pub from_devices_bytes: u64,
     /// Arrived though already here.
     pub duplicate_bytes: u64,
+    /// Chunks that arrived and were missing.
+    pub chunks: u32,
 }
 
 /// One release in the mesh, seen from one node.
@@ -52,6 +54,7 @@ pub struct Swarm {
     /// Stored, not yet durable.
     landed: Bitmap,
     held_bytes: u64,
+    had_bytes: u64,
     /// Rarity counts fellow devices only, because seeds hold everything.
     picker: Picker,
     /// By chunk, how many peers were asked for it.
@@ -75,6 +78,7 @@ impl Swarm {
         Self {
             release,
             held_bytes,
+            had_bytes: held_bytes,
             landed: Bitmap::new(len),
             picker,
             askers: vec![0; len as usize],
@@ -103,6 +107,11 @@ impl Swarm {
     /// Plain bytes of the chunks held.
     pub fn held_bytes(&self) -> u64 {
         self.held_bytes
+    }
+
+    /// Plain bytes of the chunks that were here from the start.
+    pub fn had_bytes(&self) -> u64 {
+        self.had_bytes
     }
 
     /// Bytes that arrived so far, by kind of sender.
@@ -198,6 +207,7 @@ impl Swarm {
             Some(Role::Seed) => self.tally.from_seeds_bytes += wire_bytes,
             _ => self.tally.from_devices_bytes += wire_bytes,
         }
+        self.tally.chunks += 1;
         self.progress_at = now;
         self.picker.close(index);
         self.withdraw(index)

@@ -1,0 +1,109 @@
+//! What a node says of itself, to people and to scripts.
+
+use crate::net::Network;
+use protocol::node::Node;
+use protocol::trust::Freshness;
+use protocol::update::{Stage, Update};
+use serde::{Deserialize, Serialize};
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The publisher's repository, by the SHA-256 of its first root.
+    pub repository: String,
+    /// Version of the newest whole metadata; nothing before the first.
+    pub timestamp: Option<u64>,
+    /// How far the metadata can be trusted to be current.
+    pub freshness: String,
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Chunks and documents sent to peers so far, in bytes on the wire.
+    pub sent_bytes: u64,
+    /// The newest release of each channel that the node follows.
+    pub releases: Vec<ReleaseStatus>,
+}
+
+/// Where one release stands on a node. Bytes are of this run of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    /// Its channel.
+    pub channel: String,
+    /// Its version.
+    pub version: String,
+    /// Its manifest's SHA-256.
+    pub release: String,
+    /// heard, preparing, fetching, complete, applying, applied or blocked.
+    pub stage: String,
+    /// What would help, when it is blocked.
+    pub why: Option<String>,
+    /// Plain bytes of all its chunks, each once; 0 until its documents are here.
+    pub total_bytes: u64,
+    /// Plain bytes of the chunks that are here and durable.
+    pub held_bytes: u64,
+    /// Plain bytes of the chunks that were here when it was prepared.
+    pub had_bytes: u64,
+    /// Bytes that came from seeds, on the wire.
+    pub from_seeds_bytes: u64,
+    /// Bytes that came from fellow devices, on the wire.
+    pub from_devices_bytes: u64,
+    /// Bytes that came twice, on the wire.
+    pub duplicate_bytes: u64,
+    /// Chunks in all.
+    pub chunks: u32,
+    /// Chunks that came over the network in this run.
+    pub fetched_chunks: u32,
+}
+
+impl Status {
+    /// The status of a running node.
+    pub fn of(node: &Node, network: &Network, sent_bytes: u64) -> Self {
+        Self {
+            repository: node.trust().repository().to_string(),
+            timestamp: node.trust().head().map(|head| head.timestamp),
+            freshness: node.freshness().map_or_else(|| "unknown".to_owned(), freshness),
+            peers: network.peer_count(),
+            sent_bytes,
+            releases: node.updates().map(|update| ReleaseStatus::of(node, update)).collect(),
+        }
+    }
+}
+
+impl ReleaseStatus {
+    fn of(node: &Node, update: &Update) -> Self {
+        let swarm = node.swarm(update.listed.manifest);
+        let tally = swarm.map(|swarm| swarm.tally()).unwrap_or_default();
+        let why = match &update.stage {
+            Stage::Blocked { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        Self {
+            channel: update.listed.path.channel.to_string(),
+            version: update.listed.path.version.to_string(),
+            release: update.listed.manifest.to_string(),
+            stage: update.stage_name().to_owned(),
+            why,
+            total_bytes: update.release.as_ref().map_or(0, |release| release.total_bytes()),
+            held_bytes: swarm.map_or(0, |swarm| swarm.held_bytes()),
+            had_bytes: swarm.map_or(0, |swarm| swarm.had_bytes()),
+            from_seeds_bytes: tally.from_seeds_bytes,
+            from_devices_bytes: tally.from_devices_bytes,
+            duplicate_bytes: tally.duplicate_bytes,
+            chunks: swarm.map_or(0, |swarm| swarm.held().len()),
+            fetched_chunks: tally.chunks,
+        }
+    }
+
+    /// Whether there is nothing left to do for this release.
+    pub fn is_applied(&self) -> bool {
+        self.stage == "applied"
+    }
+}
+
+fn freshness(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::Incomplete => "no complete metadata yet".to_owned(),
+        Freshness::Fresh => "fresh".to_owned(),
+        Freshness::Stale { role, .. } => format!("stale: the {role} metadata has expired"),
+        Freshness::TimeUnverified { .. } => "the clock is wrong: it shows a time before the metadata was signed".to_owned(),
+    }
+}
