@@ -41,3 +41,6 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const ENTRIES_MAX: usize = 2_000_000;
 /// Extended attributes of one entry, names and values together, in bytes (ext4's own bound is one block).
 pub const XATTR_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest name of a delegated role in bytes: with a version and `.json` it must stay a file name.
+pub const ROLE_NAME_BYTES_MAX: usize = 128;

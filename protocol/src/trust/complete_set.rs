@@ -1,0 +1,149 @@
+//! A complete set: one timestamp, the snapshot it names, and every targets file that belongs to that.
+//! Only a complete set says which targets there are.
+
+use super::date::Date;
+use super::envelope::Signed;
+use super::held::Held;
+use super::key::Key;
+use super::metadata::{Authority, DelegatedRole, Root, Snapshot, TargetFile, Targets, Timestamp};
+use super::role::Role;
+use crate::time::UnixTime;
+use std::collections::BTreeMap;
+
+/// Metadata that belongs together, all of it here and believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompleteSet {
+    pub(super) timestamp: Held<Timestamp>,
+    pub(super) snapshot: Held<Snapshot>,
+    pub(super) roles: BTreeMap<Role, Held<Targets>>,
+    targets: BTreeMap<String, Target>,
+}
+
+/// A file that the publisher calls genuine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Length in bytes.
+    pub length: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// What else the publisher says of it.
+    pub custom: Option<serde_json::Value>,
+}
+
+/// Whether a trusted set is current. What is stale is as authentic as before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// No set is complete.
+    Incomplete,
+    /// Every file of it may still be the newest.
+    Fresh,
+    /// Newer files should be there by now, or the clock runs ahead.
+    Stale {
+        /// The role whose file expired first.
+        role: Role,
+        /// For how many seconds.
+        expired_s: u64,
+    },
+    /// The clock shows a time before the set was signed, so it is wrong; it has not been shown that
+    /// anything expired.
+    TimeUnverified {
+        /// By how many seconds the clock is behind at least.
+        behind_s: u64,
+    },
+}
+
+impl CompleteSet {
+    pub(super) fn new(
+        timestamp: Held<Timestamp>,
+        snapshot: Held<Snapshot>,
+        roles: BTreeMap<Role, Held<Targets>>,
+    ) -> Self {
+        let targets = found_targets(&roles);
+        CompleteSet { timestamp, snapshot, roles, targets }
+    }
+
+    /// Its timestamp.
+    pub fn timestamp(&self) -> &Signed<Timestamp> {
+        &self.timestamp.signed
+    }
+
+    /// Its snapshot.
+    pub fn snapshot(&self) -> &Signed<Snapshot> {
+        &self.snapshot.signed
+    }
+
+    /// One of its targets files.
+    pub fn role(&self, role: &Role) -> Option<&Signed<Targets>> {
+        self.roles.get(role).map(|held| &*held.signed)
+    }
+
+    /// Every target that a role with the right to name it names, ascending by path.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.targets.iter().map(|(path, target)| (path.as_str(), target))
+    }
+
+    pub(super) fn is_authorised(&self, root: &Held<Root>) -> bool {
+        self.timestamp.is_authorised(&Role::Timestamp, root)
+            && self.snapshot.is_authorised(&Role::Snapshot, root)
+            && self.roles.get(&Role::Targets).is_some_and(|held| held.is_authorised(&Role::Targets, root))
+    }
+
+    pub(super) fn freshness(&self, root_expires: Date, now: UnixTime) -> Freshness {
+        let roles = self.roles.iter().map(|(role, held)| (held.signed.expires, role.clone()));
+        let (first, role) = roles
+            .chain([
+                (root_expires, Role::Root),
+                (self.timestamp.signed.expires, Role::Timestamp),
+                (self.snapshot.signed.expires, Role::Snapshot),
+            ])
+            .min()
+            .expect("there are at least three");
+        let signed_at = self.timestamp.signed.body.signed_at.map_or(now, Date::unix_time);
+        // No clock that shows less than the moment of signing is right, so take that moment then.
+        let expired_s = u64::try_from(now.max(signed_at).0.saturating_sub(first.unix_time().0)).ok();
+        let behind_s = u64::try_from(signed_at.0.saturating_sub(now.0)).unwrap_or(0);
+        match expired_s {
+            // A file that expires this very second has expired.
+            Some(expired_s) => Freshness::Stale { role, expired_s },
+            None if behind_s > 0 => Freshness::TimeUnverified { behind_s },
+            None => Freshness::Fresh,
+        }
+    }
+}
+
+/// The targets of all roles, each where the search for its path ends.
+fn found_targets(roles: &BTreeMap<Role, Held<Targets>>) -> BTreeMap<String, Target> {
+    let files: BTreeMap<&Role, &Targets> = roles.iter().map(|(role, held)| (role, &held.signed.body)).collect();
+    let paths = files.values().flat_map(|targets| targets.targets.keys());
+    let found = paths.filter_map(|path| {
+        let file = find(&files, path)?;
+        let target = Target { length: file.length, sha256: file.sha256()?, custom: file.custom.clone() };
+        Some((path.clone(), target))
+    });
+    found.collect()
+}
+
+/// The search of TUF (section 5.6.7), through one level of delegations: the top-level role's own word
+/// first, then its delegations in order, until one has the path or is terminating.
+fn find<'a>(files: &BTreeMap<&Role, &'a Targets>, path: &str) -> Option<&'a TargetFile> {
+    let top = files.get(&Role::Targets)?;
+    if let Some(own) = top.targets.get(path) {
+        return Some(own);
+    }
+    for role in top.delegations.iter().flat_map(|all| &all.roles).filter(|role| role.may_name(path)) {
+        let file = files.get(&Role::Delegated(role.name.clone())).and_then(|targets| targets.targets.get(path));
+        if file.is_some() || role.terminating {
+            return file;
+        }
+    }
+    None
+}
+
+impl Targets {
+    /// Who may sign for the delegated role `name`, with the keys.
+    pub(super) fn delegation(&self, name: &str) -> Option<(&Authority, &BTreeMap<String, Key>)> {
+        let delegations = self.delegations.as_ref()?;
+        let DelegatedRole { authority, .. } = delegations.roles.iter().find(|role| role.name == name)?;
+        Some((authority, &delegations.keys))
+    }
+}

@@ -1,0 +1,375 @@
+//! The trusted set: the metadata of one repository that this node believes, and the one door into it.
+//!
+//! [`TrustedSet::offer`] takes any file from anybody. It first judges, without changing anything, and
+//! then takes the file in, without being able to fail; so a refused file leaves no trace. What was
+//! signed stays a floor: an older timestamp, or a snapshot that takes a version back, is refused for
+//! good, unless a new root revokes the keys that raised the floor.
+//!
+//! A new timestamp is believed before the files it names have come. Until the last of them is here
+//! the previous [complete set](super::complete_set) stays in use, so that a publisher, or a thief of
+//! one of its keys, cannot take a release away by announcing another.
+//!
+//! Expiry is not judged here: an expired file is as authentic as before, and is needed as a floor. Ask
+//! [`TrustedSet::freshness`].
+
+use super::complete_set::{CompleteSet, Freshness, Target};
+use super::envelope::{Body, Envelope, Signed, stated_version};
+use super::held::{Held, digest};
+use super::metadata::{FileMeta, Root, Snapshot, Targets, Timestamp};
+use super::rejection::Rejection;
+use super::role::Role;
+use super::verify::verify;
+use crate::id::RepositoryId;
+use crate::limits;
+use crate::time::UnixTime;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+mod stored;
+
+pub use stored::RestoreError;
+
+/// One repository's metadata, as far as it is believed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrustedSet {
+    repository: RepositoryId,
+    /// Every root from version 1 on, so that a node with an older one can follow.
+    roots: BTreeMap<u64, Held<Root>>,
+    /// The newest believed, complete or not. All of them verify under what stands above them now.
+    timestamp: Option<Held<Timestamp>>,
+    snapshot: Option<Held<Snapshot>>,
+    roles: BTreeMap<Role, Held<Targets>>,
+    complete: Option<CompleteSet>,
+}
+
+/// The newest complete set of a repository, in few bytes, for telling peers. Of two heads of one
+/// repository the greater is the newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// Version of the newest root.
+    pub root: u64,
+    /// Version of the complete set's timestamp.
+    pub timestamp: u64,
+    /// Version of its snapshot.
+    pub snapshot: u64,
+    /// SHA-256 of the timestamp's signed part in canonical form: unlike the file's own bytes, nobody
+    /// but the publisher can change it.
+    #[serde(with = "serde_bytes")]
+    pub digest: [u8; 32],
+}
+
+/// A metadata file that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Whose.
+    pub role: Role,
+    /// Which version; none for the newest there is.
+    pub version: Option<u64>,
+    /// No longer file can be the one, in bytes.
+    pub bytes_max: u64,
+}
+
+/// What an offered file did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is believed now.
+    New,
+    /// It was believed already.
+    AlreadyKnown,
+}
+
+impl TrustedSet {
+    /// Trusts a repository by the bytes of version 1 of its root, which a person vouches for.
+    pub fn pin(root: &[u8]) -> Result<Self, Rejection> {
+        let envelope = parse::<Root>(&Role::Root, root)?;
+        if envelope.signed.version != 1 {
+            return Err(Rejection::RootVersion { expected: 1, found: envelope.signed.version });
+        }
+        check_root_signed_by(&envelope, &envelope.signed.body)?;
+        let root = Held::new(root, envelope);
+        Ok(TrustedSet {
+            repository: RepositoryId(root.sha256),
+            roots: BTreeMap::from([(1, root)]),
+            timestamp: None,
+            snapshot: None,
+            roles: BTreeMap::new(),
+            complete: None,
+        })
+    }
+
+    /// The repository's name.
+    pub fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    /// The newest root.
+    pub fn root(&self) -> &Signed<Root> {
+        &self.newest_root().signed
+    }
+
+    /// What to tell peers; nothing before the first complete set.
+    pub fn head(&self) -> Option<Head> {
+        self.complete.as_ref().map(|complete| Head {
+            root: self.root().version,
+            timestamp: complete.timestamp.signed.version,
+            snapshot: complete.snapshot.signed.version,
+            digest: complete.timestamp.signed_sha256,
+        })
+    }
+
+    /// The newest complete set.
+    pub fn complete(&self) -> Option<&CompleteSet> {
+        self.complete.as_ref()
+    }
+
+    /// Every target of the complete set that a role with the right to name it names, ascending by path.
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &Target)> {
+        self.complete.iter().flat_map(CompleteSet::targets)
+    }
+
+    /// Whether the complete set is still current, by a clock that may be wrong.
+    pub fn freshness(&self, now: UnixTime) -> Freshness {
+        match &self.complete {
+            Some(complete) => complete.freshness(self.root().expires, now),
+            None => Freshness::Incomplete,
+        }
+    }
+
+    /// The files that are missing to complete the newest timestamp, and can be judged once they come.
+    /// Empty if the newest is complete. The next root is never among them: nobody knows whether there
+    /// is one but from a peer's head, or by asking.
+    pub fn needs(&self) -> Vec<Need> {
+        let Some(timestamp) = &self.timestamp else {
+            return vec![Need { role: Role::Timestamp, version: None, bytes_max: limits::TIMESTAMP_BYTES_MAX }];
+        };
+        let Some(snapshot) = self.newest_snapshot() else {
+            return vec![Need::of(Role::Snapshot, timestamp.signed.body.snapshot(), limits::SNAPSHOT_BYTES_MAX)];
+        };
+        let missing = |role: Role| {
+            let file = snapshot.signed.body.file(&role)?;
+            let held = self.roles.get(&role).is_some_and(|held| held.is(file));
+            (!held).then(|| Need::of(role, file, limits::TARGETS_BYTES_MAX))
+        };
+        if let Some(targets) = missing(Role::Targets) {
+            return vec![targets];
+        }
+        self.delegated_roles().into_iter().filter_map(missing).collect()
+    }
+
+    /// Judges a file that somebody offers as `role`'s, and takes it in if it is believed.
+    pub fn offer(&mut self, role: &Role, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let accepted = match role {
+            Role::Root => self.offer_root(bytes),
+            Role::Timestamp => self.offer_timestamp(bytes),
+            Role::Snapshot => self.offer_snapshot(bytes),
+            Role::Targets | Role::Delegated(_) => self.offer_targets(role, bytes),
+        }?;
+        if accepted == Accepted::New && self.needs().is_empty() {
+            self.complete_newest();
+        }
+        Ok(accepted)
+    }
+
+    /// The exact bytes of a file, with its version, for handing on: of the version asked for, else of
+    /// the complete set's, else of the newest.
+    pub fn metadata(&self, role: &Role, version: Option<u64>) -> Option<(u64, Arc<[u8]>)> {
+        let complete = self.complete.as_ref();
+        match role {
+            Role::Root => pick(version, version.and_then(|version| self.roots.get(&version)), Some(self.newest_root())),
+            Role::Timestamp => pick(version, complete.map(|set| &set.timestamp), self.timestamp.as_ref()),
+            Role::Snapshot => pick(version, complete.map(|set| &set.snapshot), self.snapshot.as_ref()),
+            Role::Targets | Role::Delegated(_) => {
+                pick(version, complete.and_then(|set| set.roles.get(role)), self.roles.get(role))
+            }
+        }
+    }
+}
+
+/// The judges: each either refuses, having changed nothing, or takes the file in.
+impl TrustedSet {
+    fn offer_root(&mut self, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let envelope = parse::<Root>(&Role::Root, bytes)?;
+        let trusted = self.newest_root();
+        let (found, expected) = (envelope.signed.version, trusted.signed.version.saturating_add(1));
+        if self.roots.get(&found).is_some_and(|held| held.signed_sha256 == digest(&envelope.canonical)) {
+            return Ok(Accepted::AlreadyKnown);
+        }
+        if found != expected {
+            return Err(Rejection::RootVersion { expected, found });
+        }
+        check_root_signed_by(&envelope, &trusted.signed.body)?;
+        check_root_signed_by(&envelope, &envelope.signed.body)?;
+
+        let revoked = |role| !trusted.signed.body.keys_of(&role).is_subset(&envelope.signed.body.keys_of(&role));
+        let forget_floors = revoked(Role::Timestamp) || revoked(Role::Snapshot);
+        let root = Held::new(bytes, envelope);
+        if forget_floors {
+            self.timestamp = None;
+            self.snapshot = None;
+            self.complete = None;
+        }
+        self.timestamp.take_if(|held| !held.is_authorised(&Role::Timestamp, &root));
+        self.snapshot.take_if(|held| !held.is_authorised(&Role::Snapshot, &root));
+        self.complete.take_if(|complete| !complete.is_authorised(&root));
+        if self.roles.get(&Role::Targets).is_some_and(|held| !held.is_authorised(&Role::Targets, &root)) {
+            self.roles.clear();
+        }
+        self.roots.insert(found, root);
+        Ok(Accepted::New)
+    }
+
+    fn offer_timestamp(&mut self, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let role = Role::Timestamp;
+        let envelope = parse::<Timestamp>(&role, bytes)?;
+        self.check_top_level(&role, &envelope)?;
+        let (version, snapshot) = (envelope.signed.version, envelope.signed.body.snapshot().version);
+        if let Some(held) = &self.timestamp {
+            let trusted = held.signed.version;
+            if version < trusted {
+                return Err(Rejection::Older { role, trusted, found: version });
+            }
+            if version == trusted {
+                let same = held.signed_sha256 == digest(&envelope.canonical);
+                return if same { Ok(Accepted::AlreadyKnown) } else { Err(Rejection::Equivocation { role, version }) };
+            }
+            let trusted = held.signed.body.snapshot().version;
+            if snapshot < trusted {
+                let (named, found) = (Role::Snapshot, Some(snapshot));
+                return Err(Rejection::TakesBack { role, version, named, trusted, found });
+            }
+        }
+        self.timestamp = Some(Held::new(bytes, envelope));
+        Ok(Accepted::New)
+    }
+
+    fn offer_snapshot(&mut self, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let role = Role::Snapshot;
+        let Some(timestamp) = &self.timestamp else {
+            return Err(Rejection::Early { role, missing: Role::Timestamp });
+        };
+        if self.snapshot.as_ref().is_some_and(|held| *held.bytes == *bytes) {
+            return Ok(Accepted::AlreadyKnown);
+        }
+        let envelope = parse_named::<Snapshot>(&role, bytes, timestamp.signed.body.snapshot())?;
+        self.check_top_level(&role, &envelope)?;
+        if let Some(held) = &self.snapshot {
+            for (file, trusted) in &held.signed.body.meta {
+                let found = envelope.signed.body.meta.get(file).map(|meta| meta.version);
+                if found.is_none_or(|found| found < trusted.version) {
+                    let named = Role::from_name(file.strip_suffix(".json").unwrap_or(file));
+                    let (version, trusted) = (envelope.signed.version, trusted.version);
+                    return Err(Rejection::TakesBack { role, version, named, trusted, found });
+                }
+            }
+        }
+        self.snapshot = Some(Held::new(bytes, envelope));
+        Ok(Accepted::New)
+    }
+
+    fn offer_targets(&mut self, role: &Role, bytes: &[u8]) -> Result<Accepted, Rejection> {
+        let early = |missing| Rejection::Early { role: role.clone(), missing };
+        let unknown = || Rejection::UnknownRole { role: role.clone() };
+        let snapshot = self.newest_snapshot().ok_or_else(|| early(Role::Snapshot))?;
+        let file = snapshot.signed.body.file(role).ok_or_else(unknown)?;
+        if self.roles.get(role).is_some_and(|held| *held.bytes == *bytes) {
+            return Ok(Accepted::AlreadyKnown);
+        }
+        let (authority, keys) = match role {
+            Role::Delegated(name) => self.delegator(snapshot).ok_or_else(|| early(Role::Targets))?.delegation(name),
+            _ => Some((self.root().body.authority(role), &self.root().body.keys)),
+        }
+        .ok_or_else(unknown)?;
+        let envelope = parse_named::<Targets>(role, bytes, file)?;
+        verify(&envelope, authority, keys).map_err(|source| Rejection::Signatures { role: role.clone(), source })?;
+
+        let held = Held::new(bytes, envelope);
+        if *role == Role::Targets {
+            let targets = held.signed.clone();
+            self.roles.retain(|role, held| match targets.body.delegation(role.name()) {
+                Some((authority, keys)) => held.verifies(authority, keys),
+                None => false,
+            });
+        }
+        self.roles.insert(role.clone(), held);
+        Ok(Accepted::New)
+    }
+
+    fn check_top_level<B>(&self, role: &Role, envelope: &Envelope<B>) -> Result<(), Rejection> {
+        let root = &self.root().body;
+        verify(envelope, root.authority(role), &root.keys)
+            .map_err(|source| Rejection::Signatures { role: role.clone(), source })
+    }
+
+    fn newest_root(&self) -> &Held<Root> {
+        let (_, newest) = self.roots.last_key_value().expect("a trusted set begins with a root");
+        newest
+    }
+
+    /// The snapshot that the newest timestamp names, if it is here.
+    fn newest_snapshot(&self) -> Option<&Held<Snapshot>> {
+        let named = self.timestamp.as_ref()?.signed.body.snapshot();
+        self.snapshot.as_ref().filter(|held| held.is(named))
+    }
+
+    /// The targets file of `snapshot`, if it is here.
+    fn delegator(&self, snapshot: &Held<Snapshot>) -> Option<&Targets> {
+        let named = snapshot.signed.body.file(&Role::Targets)?;
+        self.roles.get(&Role::Targets).filter(|held| held.is(named)).map(|held| &held.signed.body)
+    }
+
+    /// The roles that the newest targets file delegates to.
+    fn delegated_roles(&self) -> Vec<Role> {
+        let targets = self.roles.get(&Role::Targets).map(|held| &held.signed.body);
+        let delegations = targets.and_then(|targets| targets.delegations.as_ref());
+        delegations.iter().flat_map(|all| &all.roles).map(|role| Role::Delegated(role.name.clone())).collect()
+    }
+
+    /// Puts the newest files, all of which are here, in use.
+    fn complete_newest(&mut self) {
+        let (Some(timestamp), Some(snapshot)) = (&self.timestamp, self.newest_snapshot()) else { return };
+        // A role that left the snapshot may still be held; it belongs to no set any more.
+        let belongs = |role: &Role, held: &Held<Targets>| snapshot.signed.body.file(role).is_some_and(|f| held.is(f));
+        let roles = self.roles.iter().filter(|(role, held)| belongs(role, held));
+        let roles = roles.map(|(role, held)| (role.clone(), held.clone())).collect();
+        self.complete = Some(CompleteSet::new(timestamp.clone(), snapshot.clone(), roles));
+    }
+}
+
+impl Need {
+    fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
+        let bytes_max = file.length.map_or(bytes_max, |length| length.min(bytes_max));
+        Need { role, version: Some(file.version), bytes_max }
+    }
+}
+
+fn parse<B: Body>(role: &Role, bytes: &[u8]) -> Result<Envelope<B>, Rejection> {
+    Envelope::parse(bytes).map_err(|source| Rejection::Unreadable { role: role.clone(), source })
+}
+
+/// Reads a file that must be the one that `named` names. The hash comes first: what a stranger made up
+/// is refused before anything is built from it.
+fn parse_named<B: Body>(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<Envelope<B>, Rejection> {
+    let expected = named.version;
+    let other = |found| Rejection::OtherVersion { role: role.clone(), expected, found };
+    if !named.names(bytes.len() as u64, &digest(bytes)) {
+        return Err(match stated_version(bytes) {
+            Some(found) if found != expected => other(found),
+            _ => Rejection::Altered { role: role.clone(), version: expected },
+        });
+    }
+    let envelope = parse::<B>(role, bytes)?;
+    let found = envelope.signed.version;
+    if found == expected { Ok(envelope) } else { Err(other(found)) }
+}
+
+fn check_root_signed_by(envelope: &Envelope<Root>, root: &Root) -> Result<(), Rejection> {
+    verify(envelope, root.authority(&Role::Root), &root.keys)
+        .map_err(|source| Rejection::Signatures { role: Role::Root, source })
+}
+
+fn pick<B>(version: Option<u64>, first: Option<&Held<B>>, second: Option<&Held<B>>) -> Option<(u64, Arc<[u8]>)> {
+    let wanted = |held: &&Held<B>| version.is_none_or(|version| held.signed.version == version);
+    let held = first.filter(wanted).or(second.filter(wanted))?;
+    Some((held.signed.version, held.bytes.clone()))
+}
