@@ -1,6 +1,5 @@
 //! The attacks that a trusted set withstands. Each test names the situation.
 
-use super::Freshness;
 use super::date::Date;
 use super::envelope::Signed;
 use super::metadata::FileMeta;
@@ -395,24 +394,40 @@ fn a_channel_names_only_its_own_paths() {
 }
 
 #[test]
-fn the_clock_moves_through_expiry() {
-    let set = Sample::release(1).trusted();
-    let at = |seconds: i64| set.freshness(UnixTime(SIGNED_AT.0 + seconds));
-    let expiry = 90 * 86_400;
-    assert_eq!(at(0), Freshness::Fresh);
-    assert_eq!(at(expiry - 1), Freshness::Fresh);
-    assert_eq!(at(expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 0 });
-    assert_eq!(at(2 * expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 90 * 86_400 });
-    assert_eq!(at(-1), Freshness::TimeUnverified { behind_s: 1 });
-    assert!(matches!(set.freshness(UnixTime(i64::MAX)), Freshness::Stale { .. }));
-    assert!(matches!(set.freshness(UnixTime(i64::MIN)), Freshness::TimeUnverified { .. }));
-    let incomplete = TrustedSet::pin(&Sample::release(1).file(&Role::Root)).unwrap();
-    assert_eq!(incomplete.freshness(SIGNED_AT), Freshness::Incomplete);
+fn a_higher_threshold_drops_what_too_few_have_signed() {
+    for role in [Role::Timestamp, Role::Snapshot] {
+        let mut set = Sample::release(1).trusted();
+        let mut root =
+            Sample { root: 2, timestamp_keys: vec![2, 8], snapshot_keys: vec![3, 8], ..Sample::release(1) }.root_body();
+        root.roles.get_mut(role.name()).unwrap().threshold = 2;
+        set.offer(&Role::Root, &sign(&Signed::new(2, Date::new(SIGNED_AT), root), &[&secret_key(1)])).unwrap();
+        assert_eq!(set.head(), None);
+        assert_eq!(set.metadata(&role, None), None);
+    }
 }
 
 #[test]
-fn clock_says_1970() {
-    let set = Sample::release(1).trusted();
-    let behind_s = u64::try_from(SIGNED_AT.0).unwrap();
-    assert_eq!(set.freshness(UnixTime(0)), Freshness::TimeUnverified { behind_s });
+fn a_file_that_the_snapshot_names_by_a_wrong_version_is_the_publishers_fault() {
+    let repository = Sample::release(2);
+    let old = Sample::release(1).file(&Role::Snapshot);
+    let mut set = TrustedSet::pin(&repository.file(&Role::Root)).unwrap();
+    set.offer(&Role::Timestamp, &sign(&repository.timestamp_naming(2, &old), &[&secret_key(2)])).unwrap();
+    let rejection = refuse(&mut set, &Role::Snapshot, &old);
+    assert!(matches!(rejection, Rejection::Misnamed { expected: 2, found: 1, .. }));
+    assert_eq!(rejection.blame(), Blame::Publisher);
+}
+
+#[test]
+fn a_channel_that_left_the_snapshot_names_nothing_any_more() {
+    let mut set = Sample::release(1).trusted();
+    // Only new keys for the snapshot role let a channel leave.
+    let second = Sample { root: 2, snapshot_keys: vec![8], targets: 1, ..Sample::release(2) };
+    set.offer(&Role::Root, &second.file(&Role::Root)).unwrap();
+    let mut snapshot = second.snapshot_body();
+    snapshot.meta.remove("os.json");
+    let snapshot = sign(&Signed::new(2, Date::new(SIGNED_AT), snapshot), &[&secret_key(8)]);
+    set.offer(&Role::Timestamp, &sign(&second.timestamp_naming(2, &snapshot), &[&secret_key(2)])).unwrap();
+    set.offer(&Role::Snapshot, &snapshot).unwrap();
+    assert_eq!(set.head().unwrap().timestamp, 2);
+    assert_eq!(set.targets().count(), 0);
 }

@@ -350,17 +350,20 @@ fn parse<B: Body>(role: &Role, bytes: &[u8]) -> Result<Envelope<B>, Rejection> {
 /// Reads a file that must be the one that `named` names. The hash comes first: what a stranger made up
 /// is refused before anything is built from it.
 fn parse_named<B: Body>(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<Envelope<B>, Rejection> {
-    let expected = named.version;
-    let other = |found| Rejection::OtherVersion { role: role.clone(), expected, found };
+    let (role, expected) = (role.clone(), named.version);
     if !named.names(bytes.len() as u64, &digest(bytes)) {
         return Err(match stated_version(bytes) {
-            Some(found) if found != expected => other(found),
-            _ => Rejection::Altered { role: role.clone(), version: expected },
+            Some(found) if found != expected => Rejection::OtherVersion { role, expected, found },
+            _ => Rejection::Altered { role, version: expected },
         });
     }
-    let envelope = parse::<B>(role, bytes)?;
+    let envelope = parse::<B>(&role, bytes)?;
     let found = envelope.signed.version;
-    if found == expected { Ok(envelope) } else { Err(other(found)) }
+    match (found == expected, named.hashes.is_some()) {
+        (true, _) => Ok(envelope),
+        (false, true) => Err(Rejection::Misnamed { role, expected, found }),
+        (false, false) => Err(Rejection::OtherVersion { role, expected, found }),
+    }
 }
 
 fn check_root_signed_by(envelope: &Envelope<Root>, root: &Root) -> Result<(), Rejection> {

@@ -76,8 +76,7 @@ impl TrustedSet {
     /// it was believed, and what it named stays a floor.
     fn restore_floor(&mut self, bytes: &[u8]) {
         let Ok(envelope) = parse::<Snapshot>(&Role::Snapshot, bytes) else { return };
-        let newer = self.snapshot.as_ref().is_none_or(|held| held.signed.version < envelope.signed.version);
-        if newer && self.timestamp.is_some() && self.check_top_level(&Role::Snapshot, &envelope).is_ok() {
+        if self.timestamp.is_some() && self.check_top_level(&Role::Snapshot, &envelope).is_ok() {
             self.snapshot = Some(Held::new(bytes, envelope));
         }
     }
