@@ -2,10 +2,11 @@
 //! Only a complete set says which targets there are.
 
 use super::date::Date;
+use super::envelope::Signed;
+use super::held::Held;
 use super::key::Key;
-use super::metadata::{Authority, DelegatedRole, Root, Signed, Snapshot, TargetFile, Targets, Timestamp};
+use super::metadata::{Authority, DelegatedRole, Root, Snapshot, TargetFile, Targets, Timestamp};
 use super::role::Role;
-use super::trusted_set::Held;
 use crate::time::UnixTime;
 use std::collections::BTreeMap;
 
@@ -144,5 +145,83 @@ impl Targets {
         let delegations = self.delegations.as_ref()?;
         let DelegatedRole { authority, .. } = delegations.roles.iter().find(|role| role.name == name)?;
         Some((authority, &delegations.keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metadata::Delegations;
+    use super::super::sample::{SIGNED_AT, Sample};
+    use super::super::sign::sign;
+    use super::super::trusted_set::TrustedSet;
+    use super::*;
+
+    #[test]
+    fn the_clock_moves_through_expiry() {
+        let set = Sample::release(1).trusted();
+        let at = |seconds: i64| set.freshness(UnixTime(SIGNED_AT.0 + seconds));
+        let expiry = 90 * 86_400;
+        assert_eq!(at(0), Freshness::Fresh);
+        assert_eq!(at(expiry - 1), Freshness::Fresh);
+        assert_eq!(at(expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 0 });
+        assert_eq!(at(2 * expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 90 * 86_400 });
+        assert_eq!(at(-1), Freshness::TimeUnverified { behind_s: 1 });
+        assert!(matches!(set.freshness(UnixTime(i64::MAX)), Freshness::Stale { .. }));
+        assert!(matches!(set.freshness(UnixTime(i64::MIN)), Freshness::TimeUnverified { .. }));
+        let incomplete = TrustedSet::pin(&Sample::release(1).file(&Role::Root)).unwrap();
+        assert_eq!(incomplete.freshness(SIGNED_AT), Freshness::Incomplete);
+    }
+
+    #[test]
+    fn clock_says_1970() {
+        let set = Sample::release(1).trusted();
+        let behind_s = u64::try_from(SIGNED_AT.0).unwrap();
+        assert_eq!(set.freshness(UnixTime(0)), Freshness::TimeUnverified { behind_s });
+    }
+
+    #[test]
+    fn clock_says_1970_and_the_set_was_stale_when_it_was_signed() {
+        let repository = Sample::release(1);
+        let root = Signed::new(1, Date::new(UnixTime(SIGNED_AT.0 - 60)), repository.root_body());
+        let mut set = TrustedSet::pin(&sign(&root, &[&super::super::sample::secret_key(1)])).unwrap();
+        repository.offer_all(&mut set);
+        assert_eq!(set.freshness(UnixTime(0)), Freshness::Stale { role: Role::Root, expired_s: 60 });
+    }
+
+    #[test]
+    fn the_search_goes_in_order_and_ends_with_a_terminating_role() {
+        let file = |length| TargetFile { length, hashes: BTreeMap::new(), custom: None };
+        let naming = |length, paths: &[&str]| Targets {
+            targets: paths.iter().map(|path| ((*path).to_owned(), file(length))).collect(),
+            delegations: None,
+        };
+        let role = |name: &str, terminating, pattern: &str| DelegatedRole {
+            name: name.to_owned(),
+            authority: Authority { keyids: vec![], threshold: 1 },
+            terminating,
+            paths: Some(vec![pattern.to_owned()]),
+            path_hash_prefixes: None,
+        };
+        let roles = vec![
+            role("a", false, "x/*"),
+            role("b", true, "x/b*"),
+            role("absent", true, "y/*"),
+            role("c", false, "*/*"),
+        ];
+        let top =
+            Targets { targets: BTreeMap::new(), delegations: Some(Delegations { roles, ..Delegations::default() }) };
+        let (a, b) = (naming(1, &["x/1", "x/b1"]), naming(2, &["x/1", "x/b1", "x/b2"]));
+        let c = naming(3, &["x/1", "x/3", "x/b3", "y/1", "z/1"]);
+        let delegated = |name: &str| Role::Delegated(name.to_owned());
+        let names = [Role::Targets, delegated("a"), delegated("b"), delegated("c")];
+        let files: BTreeMap<&Role, &Targets> = names.iter().zip([&top, &a, &b, &c]).collect();
+        let found = |path| find(&files, path).map(|file| file.length);
+        assert_eq!(found("x/1"), Some(1), "the first that has it");
+        assert_eq!(found("x/b1"), Some(1));
+        assert_eq!(found("x/b2"), Some(2), "a role without it passes on");
+        assert_eq!(found("x/3"), Some(3), "a role that may not name it is passed over");
+        assert_eq!(found("x/b3"), None, "a terminating role ends the search");
+        assert_eq!(found("y/1"), None, "even one that is not here");
+        assert_eq!(found("z/1"), Some(3));
     }
 }

@@ -1,58 +1,16 @@
 //! The four kinds of metadata file, typed as TUF 1.0.34 defines them.
 //!
-//! [`Envelope::parse`] reads a file and believes nothing of it yet; [`verify`](super::verify) and
-//! [`TrustedSet`](super::TrustedSet) do. Fields that are not named here are legal: they are covered by
-//! the signature, because that is computed from the whole strict reading, and then ignored.
+//! Fields that are not named here are legal: the signature covers them, because it is over the whole
+//! strict reading, and then they are ignored.
 
 use super::date::Date;
-use super::json::{Json, JsonError};
+use super::envelope::{Body, MetadataError};
 use super::key::Key;
-use super::role::{Role, RoleNameError, check_delegated_name};
+use super::role::{Role, check_delegated_name};
 use crate::limits;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The version of the TUF specification that our files state.
-pub const SPEC_VERSION: &str = "1.0.34";
-
-/// A file that was read strictly, and not yet believed.
-#[derive(Debug)]
-pub struct Envelope<B> {
-    /// Signatures by key id, as hexadecimal text.
-    pub signatures: BTreeMap<String, String>,
-    /// What the signatures are over.
-    pub canonical: Vec<u8>,
-    /// What the file says.
-    pub signed: Signed<B>,
-}
-
-/// The part of a file that is signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed<B> {
-    /// The kind of file: [`Body::TYPE`].
-    #[serde(rename = "_type")]
-    pub kind: String,
-    /// The version of the specification it follows.
-    pub spec_version: String,
-    /// Counts up from 1.
-    pub version: u64,
-    /// From this second on the file is stale.
-    pub expires: Date,
-    /// What is particular to the kind.
-    #[serde(flatten)]
-    pub body: B,
-}
-
-/// A kind of metadata file.
-pub trait Body: Serialize + DeserializeOwned {
-    /// Its name in `_type`.
-    const TYPE: &'static str;
-    /// Largest file of this kind, in bytes.
-    const BYTES_MAX: u64;
-    /// Refuses what the types allow and the specification, or this code, does not.
-    fn check(&self) -> Result<(), MetadataError>;
-}
 
 /// Keys that may sign for a role, and how many of them must.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,113 +117,6 @@ pub struct DelegatedRole {
     pub path_hash_prefixes: Option<Vec<String>>,
 }
 
-/// Why bytes are not a metadata file of the expected kind.
-#[derive(Debug, thiserror::Error)]
-pub enum MetadataError {
-    /// Longer than any lawful file of the kind.
-    #[error("{bytes} bytes, more than the {bytes_max} that such a file may have")]
-    TooLong {
-        /// Its length.
-        bytes: u64,
-        /// The limit.
-        bytes_max: u64,
-    },
-    /// Not strict JSON.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// A field is missing or not of its type.
-    #[error("not TUF metadata")]
-    Shape(#[source] serde_json::Error),
-    /// Another kind of file.
-    #[error("its type is {found:?}, not {expected:?}")]
-    WrongType {
-        /// What was wanted.
-        expected: &'static str,
-        /// What it says it is.
-        found: String,
-    },
-    /// Legal elsewhere, or nowhere, but not here.
-    #[error("{0}")]
-    Unlawful(&'static str),
-    /// A delegation to a role with an unusable name.
-    #[error(transparent)]
-    RoleName(#[from] RoleNameError),
-}
-
-/// The envelope as it is written.
-#[derive(Deserialize)]
-struct Written<B> {
-    signatures: Vec<WrittenSignature>,
-    signed: Signed<B>,
-}
-
-#[derive(Deserialize)]
-struct WrittenSignature {
-    keyid: String,
-    sig: String,
-}
-
-impl<B: Body> Envelope<B> {
-    /// Reads a file strictly. It is read twice: once for the one form that is signed, which refuses
-    /// all that is ambiguous, and once into its type.
-    pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
-        if bytes.len() as u64 > B::BYTES_MAX {
-            return Err(MetadataError::TooLong { bytes: bytes.len() as u64, bytes_max: B::BYTES_MAX });
-        }
-        let json = Json::parse(bytes)?;
-        let canonical = json.get("signed").ok_or(MetadataError::Unlawful("it has no part \"signed\""))?.canonical();
-        drop(json);
-        let written: Written<B> = serde_json::from_slice(bytes).map_err(MetadataError::Shape)?;
-        check_header(&written.signed)?;
-        written.signed.body.check()?;
-        if written.signatures.len() > limits::SIGNATURES_MAX {
-            return Err(MetadataError::Unlawful("more signatures than any lawful file has"));
-        }
-        let mut signatures = BTreeMap::new();
-        for WrittenSignature { keyid, sig } in written.signatures {
-            if signatures.insert(keyid, sig).is_some() {
-                return Err(MetadataError::Unlawful("two signatures by one key id"));
-            }
-        }
-        Ok(Envelope { signatures, canonical, signed: written.signed })
-    }
-}
-
-fn check_header<B: Body>(signed: &Signed<B>) -> Result<(), MetadataError> {
-    if signed.kind != B::TYPE {
-        let found = signed.kind.chars().take(40).collect();
-        return Err(MetadataError::WrongType { expected: B::TYPE, found });
-    }
-    if signed.spec_version != "1" && !signed.spec_version.starts_with("1.") {
-        return Err(MetadataError::Unlawful("it follows another major version of the TUF specification"));
-    }
-    if signed.version == 0 {
-        return Err(MetadataError::Unlawful("its version is 0; versions count from 1"));
-    }
-    Ok(())
-}
-
-/// The version that a file states, if it looks like metadata at all. Nothing is built from the bytes,
-/// so this is cheap for any input; nothing may be believed because of it either.
-pub fn stated_version(bytes: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Outline {
-        signed: Version,
-    }
-    #[derive(Deserialize)]
-    struct Version {
-        version: u64,
-    }
-    serde_json::from_slice::<Outline>(bytes).ok().map(|outline| outline.signed.version)
-}
-
-impl<B: Body> Signed<B> {
-    /// What a publisher is about to sign.
-    pub fn new(version: u64, expires: Date, body: B) -> Self {
-        Signed { kind: B::TYPE.to_owned(), spec_version: SPEC_VERSION.to_owned(), version, expires, body }
-    }
-}
-
 impl Authority {
     fn check(&self) -> Result<(), MetadataError> {
         let distinct: BTreeSet<&String> = self.keyids.iter().collect();
@@ -352,7 +203,6 @@ impl Body for Snapshot {
 impl FileMeta {
     /// What names exactly this file.
     pub fn of(version: u64, bytes: &[u8]) -> Self {
-        use sha2::{Digest, Sha256};
         let hashes = BTreeMap::from([("sha256".to_owned(), hex::encode(Sha256::digest(bytes)))]);
         FileMeta { version, length: Some(bytes.len() as u64), hashes: Some(hashes) }
     }

@@ -12,12 +12,14 @@
 //! misses it tells with [`TrustedSet::needs`]; who is at fault, with [`Rejection::blame`].
 //!
 //! In reading order: [`json`] (one reading of a file, one form to sign), [`date`], [`role`], [`key`],
-//! [`metadata`] (the four kinds of file), [`verify`] (the one signature check), [`delegation`] (who
-//! may name which path), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side.
+//! [`envelope`] (what all files share), [`metadata`] (the four kinds of file), [`verify`] (the one signature check), [`delegation`] (who
+//! may name which path), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side.
 
 pub mod complete_set;
 pub mod date;
 pub mod delegation;
+pub mod envelope;
+mod held;
 pub mod json;
 pub mod key;
 pub mod metadata;

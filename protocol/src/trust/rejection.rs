@@ -1,6 +1,6 @@
 //! Why a metadata file was not believed, and whose fault that is.
 
-use super::metadata::MetadataError;
+use super::envelope::MetadataError;
 use super::role::Role;
 use super::verify::SignatureError;
 
@@ -76,6 +76,16 @@ pub enum Rejection {
         /// What it states.
         found: u64,
     },
+    /// The file above it names these very bytes, as another version than they state.
+    #[error("the publisher signed that {role} version {expected} is a file which says version {found}")]
+    Misnamed {
+        /// What it was offered as.
+        role: Role,
+        /// The version named by the file above it.
+        expected: u64,
+        /// What it states.
+        found: u64,
+    },
     /// Not the bytes that the file above it names.
     #[error("the bytes offered as {role} version {version} are not those of that file")]
     Altered {
@@ -121,7 +131,9 @@ impl Rejection {
                 SignatureError::TooFew { .. } => Blame::Nobody,
             },
             Rejection::RootVersion { expected, found } if found < expected => Blame::Peer,
-            Rejection::TakesBack { .. } | Rejection::Equivocation { .. } => Blame::Publisher,
+            Rejection::TakesBack { .. } | Rejection::Equivocation { .. } | Rejection::Misnamed { .. } => {
+                Blame::Publisher
+            }
             Rejection::RootVersion { .. }
             | Rejection::Older { .. }
             | Rejection::OtherVersion { .. }

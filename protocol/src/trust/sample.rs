@@ -1,8 +1,9 @@
 //! A small repository for tests: change a field, and sign its files anew.
 
 use super::date::Date;
+use super::envelope::{Body, Signed};
 use super::metadata::{
-    Authority, DelegatedRole, Delegations, FileMeta, Root, Signed, Snapshot, TargetFile, Targets, Timestamp,
+    Authority, DelegatedRole, Delegations, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp,
 };
 use super::role::Role;
 use super::sign::{SecretKey, sign};
@@ -46,7 +47,7 @@ fn authority(numbers: &[u8], threshold: u64) -> Authority {
     Authority { keyids: numbers.iter().map(|number| secret_key(*number).public().id()).collect(), threshold }
 }
 
-fn signed_by<B: super::metadata::Body>(signed: &Signed<B>, numbers: &[u8]) -> Vec<u8> {
+fn signed_by<B: Body>(signed: &Signed<B>, numbers: &[u8]) -> Vec<u8> {
     let keys: Vec<SecretKey> = numbers.iter().map(|number| secret_key(*number)).collect();
     sign(signed, &keys.iter().collect::<Vec<_>>())
 }

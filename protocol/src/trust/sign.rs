@@ -1,9 +1,9 @@
 //! The publisher's side: secret keys, and files signed with them. Nothing here draws randomness or
 //! touches a disk; the caller brings the bytes of a new key and stores its text.
 
+use super::envelope::{Body, Signed};
 use super::json::Json;
 use super::key::Key;
-use super::metadata::{Body, Signed};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signer, SigningKey};

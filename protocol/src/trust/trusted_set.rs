@@ -13,10 +13,9 @@
 //! [`TrustedSet::freshness`].
 
 use super::complete_set::{CompleteSet, Freshness, Target};
-use super::key::Key;
-use super::metadata::{
-    Authority, Body, Envelope, FileMeta, Root, Signed, Snapshot, Targets, Timestamp, stated_version,
-};
+use super::envelope::{Body, Envelope, Signed, stated_version};
+use super::held::{Held, digest};
+use super::metadata::{FileMeta, Root, Snapshot, Targets, Timestamp};
 use super::rejection::Rejection;
 use super::role::Role;
 use super::verify::verify;
@@ -24,9 +23,12 @@ use crate::id::RepositoryId;
 use crate::limits;
 use crate::time::UnixTime;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+mod stored;
+
+pub use stored::RestoreError;
 
 /// One repository's metadata, as far as it is believed.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,16 +41,6 @@ pub struct TrustedSet {
     snapshot: Option<Held<Snapshot>>,
     roles: BTreeMap<Role, Held<Targets>>,
     complete: Option<CompleteSet>,
-}
-
-/// A believed file. Cheap to clone.
-#[derive(Debug, PartialEq)]
-pub(super) struct Held<B> {
-    pub(super) bytes: Arc<[u8]>,
-    pub(super) sha256: [u8; 32],
-    /// SHA-256 of what the signatures are over.
-    pub(super) signed_sha256: [u8; 32],
-    pub(super) signed: Arc<Signed<B>>,
 }
 
 /// The newest complete set of a repository, in few bytes, for telling peers. Of two heads of one
@@ -87,17 +79,6 @@ pub enum Accepted {
     AlreadyKnown,
 }
 
-/// Why stored files do not make a trusted set.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The first root is not among them.
-    #[error("the stored metadata has no root version 1; enroll again")]
-    NoRoot,
-    /// The first root is spoiled.
-    #[error("the stored root version 1 is spoiled; enroll again")]
-    Root(#[source] Rejection),
-}
-
 impl TrustedSet {
     /// Trusts a repository by the bytes of version 1 of its root, which a person vouches for.
     pub fn pin(root: &[u8]) -> Result<Self, Rejection> {
@@ -125,11 +106,6 @@ impl TrustedSet {
     /// The newest root.
     pub fn root(&self) -> &Signed<Root> {
         &self.newest_root().signed
-    }
-
-    /// The newest timestamp's version, whether or not what it names is here already.
-    pub fn timestamp_version(&self) -> Option<u64> {
-        self.timestamp.as_ref().map(|timestamp| timestamp.signed.version)
     }
 
     /// What to tell peers; nothing before the first complete set.
@@ -206,69 +182,6 @@ impl TrustedSet {
             Role::Targets | Role::Delegated(_) => {
                 pick(version, complete.and_then(|set| set.roles.get(role)), self.roles.get(role))
             }
-        }
-    }
-
-    /// Every file that [`TrustedSet::restore`] needs to come to the same state, under a name that says
-    /// role and version. Store them in one transaction.
-    pub fn files(&self) -> Vec<(String, Arc<[u8]>)> {
-        let mut files = BTreeMap::new();
-        for root in self.roots.values() {
-            root.file_into(&Role::Root, &mut files);
-        }
-        // The complete set first: a newer file of the same version can be fetched again.
-        for (timestamp, snapshot, roles) in self
-            .complete
-            .iter()
-            .map(|set| (Some(&set.timestamp), Some(&set.snapshot), &set.roles))
-            .chain([(self.timestamp.as_ref(), self.snapshot.as_ref(), &self.roles)])
-        {
-            timestamp.inspect(|held| held.file_into(&Role::Timestamp, &mut files));
-            snapshot.inspect(|held| held.file_into(&Role::Snapshot, &mut files));
-            roles.iter().for_each(|(role, held)| held.file_into(role, &mut files));
-        }
-        files.into_iter().collect()
-    }
-
-    /// Judges stored files anew. A spoiled one is left out, so that it is fetched again; only without
-    /// root version 1 there is nothing to trust.
-    pub fn restore<Bytes: AsRef<[u8]>>(files: impl IntoIterator<Item = (String, Bytes)>) -> Result<Self, RestoreError> {
-        let mut stored: BTreeMap<Role, BTreeMap<u64, Bytes>> = BTreeMap::new();
-        for (name, bytes) in files {
-            if let Some((version, role)) = parse_stored_name(&name) {
-                stored.entry(role).or_default().insert(version, bytes);
-            }
-        }
-        let roots = stored.remove(&Role::Root).unwrap_or_default();
-        let timestamps = stored.remove(&Role::Timestamp).unwrap_or_default();
-        let first = roots.get(&1).ok_or(RestoreError::NoRoot)?;
-        let mut set = TrustedSet::pin(first.as_ref()).map_err(RestoreError::Root)?;
-        for root in roots.values().skip(1) {
-            let _ = set.offer(&Role::Root, root.as_ref());
-        }
-        // At most two timestamps were stored: the complete set's, and a newer one. Each picks, by
-        // version and hash, the files that belong to it; `Role`'s order is that of the chain.
-        for timestamp in timestamps.values() {
-            let _ = set.offer(&Role::Timestamp, timestamp.as_ref());
-            for (role, versions) in &stored {
-                for bytes in versions.values() {
-                    let _ = set.offer(role, bytes.as_ref());
-                }
-            }
-        }
-        if let Some((_, newest)) = stored.get(&Role::Snapshot).and_then(BTreeMap::last_key_value) {
-            set.restore_floor(newest.as_ref());
-        }
-        Ok(set)
-    }
-
-    /// Takes back a stored snapshot that a newer timestamp had overtaken. No file names it any more, but
-    /// it was believed, and what it named stays a floor.
-    fn restore_floor(&mut self, bytes: &[u8]) {
-        let Ok(envelope) = parse::<Snapshot>(&Role::Snapshot, bytes) else { return };
-        let newer = self.snapshot.as_ref().is_none_or(|held| held.signed.version < envelope.signed.version);
-        if newer && self.timestamp.is_some() && self.check_top_level(&Role::Snapshot, &envelope).is_ok() {
-            self.snapshot = Some(Held::new(bytes, envelope));
         }
     }
 }
@@ -423,44 +336,6 @@ impl TrustedSet {
     }
 }
 
-impl<B> Held<B> {
-    fn new(bytes: &[u8], envelope: Envelope<B>) -> Self {
-        Held {
-            bytes: bytes.into(),
-            sha256: digest(bytes),
-            signed_sha256: digest(&envelope.canonical),
-            signed: Arc::new(envelope.signed),
-        }
-    }
-
-    /// Whether this is the file that `named` names.
-    fn is(&self, named: &FileMeta) -> bool {
-        self.signed.version == named.version && named.names(self.bytes.len() as u64, &self.sha256)
-    }
-
-    fn file_into(&self, role: &Role, files: &mut BTreeMap<String, Arc<[u8]>>) {
-        files.entry(stored_name(self.signed.version, role)).or_insert_with(|| self.bytes.clone());
-    }
-}
-
-impl<B: Body> Held<B> {
-    /// Whether the signatures still suffice. The file is read again: this happens once in a rotation
-    /// of keys, and keeping the envelope would double the memory of every file.
-    fn verifies(&self, authority: &Authority, keys: &BTreeMap<String, Key>) -> bool {
-        Envelope::<B>::parse(&self.bytes).is_ok_and(|envelope| verify(&envelope, authority, keys).is_ok())
-    }
-
-    pub(super) fn is_authorised(&self, role: &Role, root: &Held<Root>) -> bool {
-        self.verifies(root.signed.body.authority(role), &root.signed.body.keys)
-    }
-}
-
-impl<B> Clone for Held<B> {
-    fn clone(&self) -> Self {
-        Held { bytes: self.bytes.clone(), signed: self.signed.clone(), ..*self }
-    }
-}
-
 impl Need {
     fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
         let bytes_max = file.length.map_or(bytes_max, |length| length.min(bytes_max));
@@ -475,17 +350,20 @@ fn parse<B: Body>(role: &Role, bytes: &[u8]) -> Result<Envelope<B>, Rejection> {
 /// Reads a file that must be the one that `named` names. The hash comes first: what a stranger made up
 /// is refused before anything is built from it.
 fn parse_named<B: Body>(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<Envelope<B>, Rejection> {
-    let expected = named.version;
-    let other = |found| Rejection::OtherVersion { role: role.clone(), expected, found };
+    let (role, expected) = (role.clone(), named.version);
     if !named.names(bytes.len() as u64, &digest(bytes)) {
         return Err(match stated_version(bytes) {
-            Some(found) if found != expected => other(found),
-            _ => Rejection::Altered { role: role.clone(), version: expected },
+            Some(found) if found != expected => Rejection::OtherVersion { role, expected, found },
+            _ => Rejection::Altered { role, version: expected },
         });
     }
-    let envelope = parse::<B>(role, bytes)?;
+    let envelope = parse::<B>(&role, bytes)?;
     let found = envelope.signed.version;
-    if found == expected { Ok(envelope) } else { Err(other(found)) }
+    match (found == expected, named.hashes.is_some()) {
+        (true, _) => Ok(envelope),
+        (false, true) => Err(Rejection::Misnamed { role, expected, found }),
+        (false, false) => Err(Rejection::OtherVersion { role, expected, found }),
+    }
 }
 
 fn check_root_signed_by(envelope: &Envelope<Root>, root: &Root) -> Result<(), Rejection> {
@@ -497,28 +375,4 @@ fn pick<B>(version: Option<u64>, first: Option<&Held<B>>, second: Option<&Held<B
     let wanted = |held: &&Held<B>| version.is_none_or(|version| held.signed.version == version);
     let held = first.filter(wanted).or(second.filter(wanted))?;
     Some((held.signed.version, held.bytes.clone()))
-}
-
-/// Unlike in a repository, a stored timestamp has its version in its name, because two may be stored.
-fn stored_name(version: u64, role: &Role) -> String {
-    format!("{version}.{}.json", role.name())
-}
-
-fn parse_stored_name(name: &str) -> Option<(u64, Role)> {
-    let (version, rest) = name.split_once('.')?;
-    Some((version.parse().ok()?, Role::from_name(rest.strip_suffix(".json")?)))
-}
-
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
-#[cfg(test)]
-impl TrustedSet {
-    /// The versions that nothing may go below: of the timestamp, and of all that snapshots named.
-    pub(super) fn floors(&self) -> (Option<u64>, BTreeMap<String, u64>) {
-        let snapshot = self.snapshot.iter().flat_map(|held| &held.signed.body.meta);
-        let named = snapshot.map(|(file, meta)| (file.clone(), meta.version)).collect();
-        (self.timestamp.as_ref().map(|held| held.signed.version), named)
-    }
 }

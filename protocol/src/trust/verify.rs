@@ -1,7 +1,8 @@
 //! The one check of signatures. Every file that becomes trusted has passed through [`verify`].
 
+use super::envelope::Envelope;
 use super::key::Key;
-use super::metadata::{Authority, Envelope};
+use super::metadata::Authority;
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::collections::{BTreeMap, BTreeSet};
 
