@@ -5,6 +5,7 @@ use crate::net::{Network, TransportId};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX};
 use protocol::mesh::Role;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,12 @@ impl Dialler {
         }
         let now = Instant::now();
         let wait = Wait::from(if own < found.transport { now } else { now + YIELD });
-        let transport = found.transport;
-        self.known.entry(transport).or_insert_with(|| (found.clone(), wait)).0 = found;
+        match self.known.entry(found.transport) {
+            Entry::Occupied(mut known) => known.get_mut().0 = found,
+            Entry::Vacant(unknown) => {
+                unknown.insert((found, wait));
+            }
+        }
     }
 
     /// Dials whoever is due.

@@ -1,10 +1,12 @@
 //! Homeroom on a real machine: a device, the school server, the publisher.
 
 pub mod control;
+pub mod daemon;
 pub mod deploy;
 pub mod dialler;
 pub mod discovery;
 pub mod net;
+pub mod report;
 pub mod repository;
 pub mod status;
 pub mod store;

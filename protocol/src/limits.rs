@@ -41,6 +41,34 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const ENTRIES_MAX: usize = 2_000_000;
 /// Extended attributes of one entry, names and values together, in bytes (ext4's own bound is one block).
 pub const XATTR_BYTES_MAX: usize = 64 * 1024;
+/// Longest name of an extended attribute in bytes (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_BYTES_MAX: usize = 255;
+
+/// Longest channel name in bytes: it is a TUF role name and a directory name, and people type it.
+pub const CHANNEL_BYTES_MAX: usize = 64;
+/// Longest tree name in bytes: with version and hash it must fit one file name of 255.
+pub const TREE_NAME_BYTES_MAX: usize = 64;
+/// Longest version in bytes: with tree name and hash it must fit one file name of 255.
+pub const VERSION_BYTES_MAX: usize = 64;
+
+/// Chunks that one peer may have queued here by name: two full pipelines.
+pub const WANTS_QUEUED_MAX: usize = 64;
+/// Chunks of our choice that one peer may accept ahead: two full pipelines.
+pub const CREDIT_CHUNKS_MAX: u32 = 64;
+/// Chunks on their way to one peer at once, read but not yet sent: bounds memory and keeps turns short.
+pub const UPLOADS_PER_PEER_MAX: usize = 4;
+/// Chunks on their way to all peers at once.
+pub const UPLOADS_MAX: usize = 32;
+/// Peers kept connected, the school beside them.
+pub const PEERS_MAX: usize = 24;
+/// Peers that a seed serves at once: a school of several classrooms.
+pub const SEED_PEERS_MAX: usize = 256;
+/// Offences after which a peer is banned; sending wrong bytes is enough alone.
+pub const STRIKES_MAX: u32 = 3;
+/// Chunks in one announcement; more are sent as several.
+pub const ANNOUNCED_CHUNKS_MAX: usize = 4096;
+/// Chunks in one release: what a chunk list of the largest size can name.
+pub const CHUNKS_MAX: u32 = 1_700_000;
 
 /// Longest name of a delegated role in bytes: with a version and `.json` it must stay a file name.
 pub const ROLE_NAME_BYTES_MAX: usize = 128;

@@ -108,6 +108,11 @@ impl TrustedSet {
         &self.newest_root().signed
     }
 
+    /// The newest timestamp's version, whether or not what it names is here already.
+    pub fn timestamp_version(&self) -> Option<u64> {
+        self.timestamp.as_ref().map(|timestamp| timestamp.signed.version)
+    }
+
     /// What to tell peers; nothing before the first complete set.
     pub fn head(&self) -> Option<Head> {
         self.complete.as_ref().map(|complete| Head {

@@ -1,0 +1,327 @@
+//! The loop of one node: it alone owns the protocol's state machine, the network and the store's
+//! handles, turns what happens into inputs, and carries out outputs. It never waits for anything but
+//! the next thing to happen.
+
+use crate::control::{Control, Request};
+use crate::dialler::Dialler;
+use crate::discovery::{Advertisement, Discovery};
+use crate::net::{Happening, Network};
+use crate::report::Reporter;
+use crate::repository::Repository;
+use crate::status::Status;
+use crate::store::home::Home;
+use crate::store::{Done, KeeperJob, LenderJob, Store};
+use anyhow::Context;
+use protocol::content::name::ChannelName;
+use protocol::id::PeerId;
+use protocol::input::{Input, UploadOutcome, Verdict};
+use protocol::limits::UPLOADS_MAX;
+use protocol::mesh::Role;
+use protocol::message::{ChunkHeader, Message};
+use protocol::node::{Config, Node};
+use protocol::output::Output;
+use protocol::time::{Time, UnixTime};
+use protocol::trust::{Role as MetadataRole, TrustedSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::MissedTickBehavior;
+
+/// Peers are dialled, progress is told and a repository is looked at this often.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a node keeps its bytes in.
+pub enum Place {
+    /// A device's home.
+    Home(Box<Home>),
+    /// A school's repository.
+    Repository(Box<Repository>),
+}
+
+/// How a node is run.
+pub struct Options {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Peers to dial, `HOST:PORT` each.
+    pub peers: Vec<String>,
+    /// Whether peers are looked for by mDNS.
+    pub mdns: bool,
+    /// Whether a device applies what is complete.
+    pub applies: bool,
+}
+
+/// A running node.
+pub struct Daemon {
+    node: Node,
+    network: Network,
+    store: Store,
+    discovery: Option<Discovery>,
+    dialler: Dialler,
+    control: Option<Control>,
+    origin: Option<Origin>,
+    reporter: Reporter,
+    role: Role,
+    started: Instant,
+    sent_bytes: u64,
+}
+
+/// The repository's metadata, as the school reads it.
+struct Origin {
+    metadata: PathBuf,
+    /// What the newest timestamp looked like when it was last read.
+    seen: Option<(SystemTime, u64)>,
+}
+
+impl Daemon {
+    /// Sets a node up: opens nothing that `place` has not opened already but the network.
+    pub async fn start(place: Place, options: Options, reporter: Reporter) -> anyhow::Result<Daemon> {
+        let mut network = Network::new()?;
+        let address = network.listen(options.listen).await?;
+        let mut origin = None;
+        let mut control = None;
+        let (store, trust, role, channel) = match place {
+            Place::Home(home) => {
+                control = Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
+                let trust = TrustedSet::restore(home.state.trust()?)?;
+                let channel: ChannelName = home.state.channel()?.parse()?;
+                (Store::of_device(*home)?, trust, Role::Device, Some(channel))
+            }
+            Place::Repository(repository) => {
+                let metadata = repository.path().join("metadata");
+                let root = metadata.join("1.root.json");
+                let bytes = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
+                let trust = TrustedSet::pin(&bytes).with_context(|| format!("{} is no root", root.display()))?;
+                origin = Some(Origin { metadata, seen: None });
+                (Store::of_school(*repository)?, trust, Role::Seed, None)
+            }
+        };
+        let discovery = if options.mdns {
+            Some(Discovery::start(Advertisement {
+                transport: network.transport_id(),
+                repository: trust.repository(),
+                role,
+                head: trust.head().map(|head| head.digest),
+                listens_on: address,
+            })?)
+        } else {
+            None
+        };
+        let config = Config {
+            role,
+            channel,
+            applies: options.applies,
+            has_origin: origin.is_some(),
+            upload_slots: UPLOADS_MAX,
+        };
+        let mut rng_seed = [0; 32];
+        getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
+        reporter.started(address)?;
+        Ok(Daemon {
+            node: Node::restore(config, trust, rng_seed),
+            network,
+            store,
+            discovery,
+            dialler: Dialler::new(options.peers),
+            control,
+            origin,
+            reporter,
+            role,
+            started: Instant::now(),
+            sent_bytes: 0,
+        })
+    }
+
+    /// Runs until `stop` is ready, then lets the store finish what it was given.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        self.handle(Input::Wakeup);
+        let result = loop {
+            let wakeup = self.node.next_wakeup().map(|at| self.started + Duration::from_micros(at.0));
+            let takes_chunks = self.store.takes_chunks();
+            let step = tokio::select! {
+                () = &mut stop => break Ok(()),
+                happening = self.network.next(takes_chunks) => { self.happening(happening); Ok(()) }
+                done = self.store.next() => self.done(done),
+                found = next_found(&mut self.discovery) => {
+                    self.dialler.found(found, self.network.transport_id());
+                    self.dialler.dial(&mut self.network, self.role).await;
+                    Ok(())
+                }
+                Some((request, reply)) = next_asked(&mut self.control) => {
+                    // The asker may have left.
+                    let _ = reply.send(self.answer(request));
+                    Ok(())
+                }
+                () = sleep_until(wakeup) => { self.handle(Input::Wakeup); Ok(()) }
+                _ = tick.tick() => self.tick().await,
+            };
+            if let Err(error) = step {
+                break Err(error);
+            }
+        };
+        drop((self.network, self.discovery, self.control));
+        self.store.close();
+        result
+    }
+
+    /// Tells the node what happened, and does what it asks for.
+    fn handle(&mut self, input: Input) {
+        let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.node.handle(now, input);
+        while let Some(output) = self.node.poll_output() {
+            if let Some(input) = self.carry_out(output) {
+                self.node.handle(now, input);
+            }
+        }
+    }
+
+    /// Does one thing; what is known at once is returned.
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Send { to, message } => self.network.send(to, message),
+            Output::Upload { to, release, index } => self.store.lend(LenderJob::Chunk { to, release, index }),
+            Output::SendDocument { to, want } => self.store.lend(LenderJob::Slice(to, want)),
+            Output::Disconnect(peer) => self.network.disconnect(peer),
+            Output::Ban(peer) => self.network.ban(peer),
+            Output::ReadMetadata { role, version } => {
+                let bytes = self.origin.as_mut().and_then(|origin| origin.read(&role, version));
+                return Some(Input::OriginMetadata { role, bytes });
+            }
+            Output::ReadDocument(document) => self.store.lend(LenderJob::Read(document)),
+            Output::VerifyDocument { document, base, bytes } => {
+                self.store.lend(LenderJob::Verify { document, base, bytes });
+            }
+            Output::SaveTrust(files) => {
+                if let Some(discovery) = &mut self.discovery {
+                    discovery.head_changed(self.node.trust().head().map(|head| head.digest));
+                }
+                self.store.keep(KeeperJob::SaveTrust(files));
+            }
+            Output::Prepare(release) if self.store.keeps() => self.store.keep(KeeperJob::Prepare(release)),
+            Output::Prepare(release) => self.store.lend(LenderJob::Prepare(release)),
+            Output::Apply(release) => self.store.keep(KeeperJob::Apply(release)),
+            Output::Forget(release) => self.store.lend(LenderJob::Forget(release)),
+            Output::Event(event) => {
+                // Standard output may be closed; the mesh goes on.
+                let _ = self.reporter.event(&event);
+            }
+        }
+        None
+    }
+
+    fn happening(&mut self, happening: Happening) {
+        match happening {
+            Happening::Opened(peer) => self.handle(Input::PeerConnected(peer)),
+            Happening::Closed(peer) => self.handle(Input::PeerDisconnected(peer)),
+            Happening::Message(from, message) => self.handle(Input::Message { from, message }),
+            Happening::BadFrame(from, why) => self.handle(Input::BadFrame { from, why }),
+            Happening::Chunk(from, header, payload) => self.chunk(from, header, payload),
+            Happening::ChunkSent(to, ChunkHeader { release, index, wire_bytes, .. }) => {
+                self.sent_bytes += u64::from(wire_bytes);
+                self.handle(Input::Uploaded { to, release, index, outcome: UploadOutcome::Sent });
+            }
+        }
+    }
+
+    fn chunk(&mut self, from: PeerId, header: ChunkHeader, payload: Vec<u8>) {
+        let ChunkHeader { release, index, encoding, wire_bytes } = header;
+        if self.node.expects(from, release, index) {
+            self.store.keep(KeeperJob::Chunk { from, release, index, encoding, payload });
+        } else {
+            let verdict = Verdict::Unwanted;
+            self.handle(Input::ChunkArrived { from, release, index, wire_bytes: wire_bytes.into(), verdict });
+        }
+    }
+
+    fn done(&mut self, done: Done) -> anyhow::Result<()> {
+        match done {
+            Done::Input(input) | Done::Kept(input) => self.handle(input),
+            Done::Say(to, message) => {
+                if let Message::Slice(slice) = &message {
+                    self.sent_bytes += slice.bytes.len() as u64;
+                }
+                self.network.send(to, message);
+            }
+            Done::Send(to, chunk) => {
+                let ChunkHeader { release, index, .. } = chunk.header;
+                if !self.network.send_chunk(to, chunk) {
+                    self.handle(Input::Uploaded { to, release, index, outcome: UploadOutcome::Lost });
+                }
+            }
+            Done::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) -> String {
+        if request == Request::Apply {
+            self.handle(Input::ApplyRequested);
+        }
+        serde_json::to_string(&self.status()).unwrap_or_default()
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<()> {
+        self.dialler.dial(&mut self.network, self.role).await;
+        // A clock before 1970 is as good as none.
+        if let Ok(since_1970) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+            self.handle(Input::WallClock(UnixTime(seconds)));
+        }
+        if self.origin.as_mut().is_some_and(Origin::changed) {
+            self.handle(Input::OriginChanged);
+        }
+        let status = self.status();
+        // Whoever read the progress may have left; the mesh goes on.
+        let _ = self.reporter.progress(&status);
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        Status::of(&self.node, &self.network, self.sent_bytes)
+    }
+}
+
+impl Origin {
+    /// Whether the publisher has switched to a newer timestamp since it was last read.
+    fn changed(&mut self) -> bool {
+        let seen = self.look();
+        seen.is_some() && seen != self.seen
+    }
+
+    /// A metadata file; nothing if there is none.
+    fn read(&mut self, role: &MetadataRole, version: Option<u64>) -> Option<Vec<u8>> {
+        if *role == MetadataRole::Timestamp {
+            self.seen = self.look();
+        }
+        std::fs::read(self.metadata.join(role.file_name(version))).ok()
+    }
+
+    fn look(&self) -> Option<(SystemTime, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let file = std::fs::metadata(self.metadata.join("timestamp.json")).ok()?;
+        Some((file.modified().ok()?, file.ino()))
+    }
+}
+
+async fn next_found(discovery: &mut Option<Discovery>) -> crate::discovery::Found {
+    match discovery {
+        Some(discovery) => discovery.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_asked(control: &mut Option<Control>) -> Option<crate::control::Asked> {
+    match control {
+        Some(control) => control.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
