@@ -78,7 +78,7 @@ pub enum ListError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Devices would refuse what was signed.
-    #[error("the keys in {} are not those of this repository: devices would refuse the {role} metadata", keys.display())]
+    #[error("devices would refuse the new {role} metadata; are the keys in {} those of this repository?", keys.display())]
     Refused {
         /// The directory of keys.
         keys: PathBuf,
