@@ -6,6 +6,7 @@ pub mod deploy;
 pub mod dialler;
 pub mod discovery;
 pub mod net;
+pub mod publisher;
 pub mod report;
 pub mod repository;
 pub mod status;

@@ -184,7 +184,7 @@ impl Body for Timestamp {
 impl Snapshot {
     /// The version of a targets file that belongs to this snapshot.
     pub fn file(&self, role: &Role) -> Option<&FileMeta> {
-        self.meta.get(&role.meta_name())
+        self.meta.get(&role.file_name(None))
     }
 }
 

@@ -51,18 +51,14 @@ impl Role {
         }
     }
 
-    /// The name of the role's file in a repository's `metadata/`: `N.name.json`, but
-    /// `timestamp.json`, which alone is replaced in place.
-    pub fn file_name(&self, version: u64) -> String {
-        match self {
-            Role::Timestamp => "timestamp.json".to_owned(),
-            _ => format!("{version}.{}.json", self.name()),
+    /// The name of the role's file, as a repository's `metadata/` has it: `N.name.json`, but
+    /// `timestamp.json`, which alone is replaced in place. Without a version: the name by which
+    /// metadata speaks of it, `name.json`.
+    pub fn file_name(&self, version: Option<u64>) -> String {
+        match (self, version) {
+            (Role::Timestamp, _) | (_, None) => format!("{}.json", self.name()),
+            (_, Some(version)) => format!("{version}.{}.json", self.name()),
         }
-    }
-
-    /// The key of the role in a snapshot's or timestamp's `meta`.
-    pub fn meta_name(&self) -> String {
-        format!("{}.json", self.name())
     }
 }
 
@@ -90,6 +86,14 @@ pub fn check_delegated_name(name: &str) -> Result<(), RoleNameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_named_as_in_a_repository_with_consistent_snapshots() {
+        assert_eq!(Role::Root.file_name(Some(3)), "3.root.json");
+        assert_eq!(Role::Timestamp.file_name(Some(3)), "timestamp.json");
+        assert_eq!(Role::Delegated("os".into()).file_name(Some(12)), "12.os.json");
+        assert_eq!(Role::Snapshot.file_name(None), "snapshot.json");
+    }
 
     #[test]
     fn names_that_would_be_ambiguous_as_files_are_refused() {

@@ -64,3 +64,28 @@ pub fn sign<B: Body>(signed: &Signed<B>, keys: &[&SecretKey]) -> Vec<u8> {
         .collect();
     serde_json::to_vec(&File { signatures, signed }).expect("metadata types serialise to JSON")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8410, section 10.3, with the public key of section 10.1 in hexadecimal.
+    const RFC_8410: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+        -----END PRIVATE KEY-----\n";
+    const RFC_8410_PUBLIC: &str = "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1";
+
+    #[test]
+    fn a_key_is_written_in_the_form_of_rfc_8410() {
+        let key = SecretKey::from_pem(RFC_8410).unwrap();
+        assert_eq!(key.public().keyval.public, RFC_8410_PUBLIC);
+        assert_eq!(*key.to_pem(), RFC_8410);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "garbage", &RFC_8410[1..], &RFC_8410.replace("MC4C", "MC4D")] {
+            assert!(SecretKey::from_pem(text).is_err());
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub struct TrustedSet {
 
 /// The newest complete set of a repository, in few bytes, for telling peers. Of two heads of one
 /// repository the greater is the newer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Head {
     /// Version of the newest root.
     pub root: u64,
@@ -341,7 +341,19 @@ impl TrustedSet {
     }
 }
 
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Head { root, timestamp, snapshot, digest } = self;
+        write!(f, "root {root} timestamp {timestamp} snapshot {snapshot} {}", hex::encode(&digest[..6]))
+    }
+}
+
 impl Need {
+    /// The name of the file in a repository's `metadata/`.
+    pub fn file_name(&self) -> String {
+        self.role.file_name(self.version)
+    }
+
     fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
         let bytes_max = file.length.map_or(bytes_max, |length| length.min(bytes_max));
         Need { role, version: Some(file.version), bytes_max }

@@ -1,0 +1,112 @@
+//! Metadata files on the publisher's disk: read through the eyes of a device, and changed by one
+//! atomic switch.
+//!
+//! Files have versioned names and are never changed, but `timestamp.json`, which names the newest of
+//! them. It is replaced last, by one rename, so that a power cut at any moment leaves either the old
+//! release served or the new one.
+
+use protocol::limits;
+use protocol::trust::{Need, Rejection, Role, TrustedSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {act} {}", path.display())]
+pub struct FileError {
+    act: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Why a repository's metadata cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is none.
+    #[error("{} is no repository: it has no metadata/1.root.json; make one with: homeroom init", path.display())]
+    NoRepository {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file is missing or unreadable.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not what it must be.
+    #[error("{} is spoiled or belongs to another repository; restore it from a copy", path.display())]
+    Rejected {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Rejection,
+    },
+}
+
+/// Reads a repository's metadata as a device would, from root version 1 to the newest complete set.
+pub fn read(repo: &Path) -> Result<TrustedSet, ReadError> {
+    let directory = repo.join("metadata");
+    let mut path = directory.join(Role::Root.file_name(Some(1)));
+    let first = read_file(&path, limits::ROOT_BYTES_MAX).map_err(|error| match error.source.kind() {
+        io::ErrorKind::NotFound => ReadError::NoRepository { path: repo.to_owned() },
+        _ => ReadError::File(error),
+    })?;
+    let mut set = TrustedSet::pin(&first).map_err(|source| ReadError::Rejected { path: path.clone(), source })?;
+    loop {
+        path = directory.join(Role::Root.file_name(Some(set.root().version + 1)));
+        match read_file(&path, limits::ROOT_BYTES_MAX) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error.into()),
+            Ok(bytes) => set.offer(&Role::Root, &bytes).map_err(|source| ReadError::Rejected { path, source })?,
+        };
+    }
+    while let Some(Need { role, version, bytes_max }) = set.needs().into_iter().next() {
+        let path = directory.join(role.file_name(version));
+        let bytes = read_file(&path, bytes_max)?;
+        set.offer(&role, &bytes).map_err(|source| ReadError::Rejected { path, source })?;
+    }
+    Ok(set)
+}
+
+/// A file with its role and, but for the timestamp, the version in its name.
+pub type SignedFile = (Role, Option<u64>, Vec<u8>);
+
+/// Writes the files in order; the last, `timestamp.json`, puts all of them in use at once.
+pub fn write_release(directory: &Path, files: &[SignedFile]) -> Result<(), FileError> {
+    let sync_names = || {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|source| file_error("sync", directory, source))
+    };
+    for (role, version, bytes) in files {
+        if *role == Role::Timestamp {
+            sync_names()?;
+        }
+        let path = directory.join(role.file_name(*version));
+        write_whole(&path, bytes).map_err(|source| file_error("write", &path, source))?;
+    }
+    sync_names()
+}
+
+/// Gives a file its name only when all of it is on the disk. What an earlier publish that was cut short
+/// has left is replaced: no timestamp ever named it.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    // One byte more than is lawful, so that a longer file is refused and not read as a shorter one.
+    let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(|source| file_error("read", path, source))?;
+    Ok(bytes)
+}
+
+/// An error that names the file.
+pub fn file_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError { act, path: path.to_owned(), source }
+}
