@@ -81,7 +81,8 @@ impl Daemon {
         let mut control = None;
         let (store, trust, role, channel) = match place {
             Place::Home(home) => {
-                control = Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
+                control =
+                    Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
                 let trust = TrustedSet::restore(home.state.trust()?)?;
                 let channel: ChannelName = home.state.channel()?.parse()?;
                 (Store::of_device(*home)?, trust, Role::Device, Some(channel))
@@ -106,13 +107,8 @@ impl Daemon {
         } else {
             None
         };
-        let config = Config {
-            role,
-            channel,
-            applies: options.applies,
-            has_origin: origin.is_some(),
-            upload_slots: UPLOADS_MAX,
-        };
+        let config =
+            Config { role, channel, applies: options.applies, has_origin: origin.is_some(), upload_slots: UPLOADS_MAX };
         let mut rng_seed = [0; 32];
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
         reporter.started(address)?;

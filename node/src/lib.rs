@@ -1,5 +1,6 @@
 //! Homeroom on a real machine: a device, the school server, the publisher.
 
+pub mod commands;
 pub mod control;
 pub mod daemon;
 pub mod deploy;

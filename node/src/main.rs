@@ -1,2 +1,5 @@
-//! homeroom
-fn main() {}
+//! `homeroom`: the program. What it can do stands in `commands`.
+
+fn main() -> std::process::ExitCode {
+    node::commands::main()
+}

@@ -104,6 +104,8 @@ fn freshness(freshness: Freshness) -> String {
         Freshness::Incomplete => "no complete metadata yet".to_owned(),
         Freshness::Fresh => "fresh".to_owned(),
         Freshness::Stale { role, .. } => format!("stale: the {role} metadata has expired"),
-        Freshness::TimeUnverified { .. } => "the clock is wrong: it shows a time before the metadata was signed".to_owned(),
+        Freshness::TimeUnverified { .. } => {
+            "the clock is wrong: it shows a time before the metadata was signed".to_owned()
+        }
     }
 }

@@ -78,7 +78,7 @@ pub fn capture(root: &Path, version: &str) -> Sample {
 pub fn release(manifest: &Manifest, list: &[u8]) -> Arc<Release> {
     let bytes = manifest.encode();
     let manifest = VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64).unwrap();
-    Arc::new(Release::new(manifest, list).unwrap())
+    Arc::new(Release::new(Arc::new(manifest), list).unwrap())
 }
 
 fn walk(root: &Path, below: &Path, paths: &mut Vec<PathBuf>) {

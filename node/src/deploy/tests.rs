@@ -5,6 +5,7 @@ use super::sample::{PIECE_BYTES, Sample, capture};
 use super::*;
 use protocol::bitmap::Bitmap;
 use protocol::content::chunk_list::ChunkListBuilder;
+use protocol::content::manifest::Manifest;
 use protocol::id::ChunkRef;
 use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
@@ -80,7 +81,7 @@ fn staged_bytes_rot_before_the_apply() {
     fs::write(staged.join("dir/file"), bytes).unwrap();
     let rotten = sample.release.file_chunks(sample.release.manifest().position(b"dir/file").unwrap() as u32)[1];
 
-    assert!(matches!(staging.read(rotten), Err(ReadError::Damaged { .. })));
+    assert!(matches!(staging.reader().unwrap().read(rotten), Err(ReadError::Damaged { .. })));
     let refused = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap_err();
     assert!(matches!(refused, ApplyError::Damaged { chunks } if chunks == [rotten]));
     assert_eq!(deployment.current(), None);
@@ -157,7 +158,7 @@ fn the_next_release_takes_what_the_tree_still_holds() {
     assert_eq!(have.iter().collect::<std::collections::BTreeSet<_>>(), expected);
     assert_eq!(looked_at, 7500, "`kept` and `common`");
     for index in have.iter() {
-        assert_eq!(staging.read(index).unwrap(), new.chunks[index as usize]);
+        assert_eq!(staging.reader().unwrap().read(index).unwrap(), new.chunks[index as usize]);
     }
     for index in (0..new.release.chunk_count()).filter(|index| !have.contains(*index)) {
         staging.write(index, &new.chunks[index as usize]).unwrap();
@@ -206,7 +207,7 @@ fn system_tree(room: &Room) -> Sample {
     let source = room.tree("source");
     plain_tree(&source, 1);
     let sample = capture(&source, "1.0");
-    let mut manifest = (**sample.release.manifest()).clone();
+    let mut manifest = Manifest::clone(sample.release.manifest());
     for entry in &mut manifest.entries {
         if let Some(attributes) = &mut entry.attributes {
             (attributes.uid, attributes.gid) = (12345, 23456);

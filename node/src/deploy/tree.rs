@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The tree of a release. It goes on reading the same tree when that is renamed.
@@ -47,6 +47,14 @@ pub enum ReadError {
 impl Tree {
     pub(super) fn new(root: Directory, release: Arc<Release>, access: Access) -> Self {
         Self { release, root, handles: Handles::new(access) }
+    }
+
+    /// The tree of `release` in this directory, wherever that is.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn open(directory: &Path, release: Arc<Release>) -> io::Result<Self> {
+        Ok(Self::new(Directory::open(directory)?, release, Access::Read))
     }
 
     /// The release whose tree this is.

@@ -21,8 +21,8 @@ use protocol::id::{ChunkId, ChunkListId, ChunkRef, ManifestId};
 use serde_bytes::ByteBuf;
 use std::io;
 use std::num::NonZero;
-use std::sync::Arc;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 /// The zstd level of what is published: 3 keeps up with a disk on two cores.
@@ -340,7 +340,7 @@ mod tests {
         let bytes = repository.manifest(&published.target, &published.manifest).unwrap();
         let manifest = VerifiedManifest::verify(&bytes, published.manifest, published.manifest_bytes).unwrap();
         let list = repository.chunk_list(&manifest.chunk_list.id).unwrap();
-        let release = Release::new(manifest, &list).unwrap();
+        let release = Release::new(Arc::new(manifest), &list).unwrap();
         let plain = |index: &u32| {
             let wanted = release.chunks()[*index as usize];
             let stored = repository.read(&wanted.id).unwrap();

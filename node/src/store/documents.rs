@@ -47,8 +47,7 @@ impl Documents {
         let mut releases = Vec::new();
         for file in std::fs::read_dir(&self.folder)? {
             let name = file?.file_name();
-            let id: Option<ManifestId> =
-                name.to_str().and_then(|name| name.strip_suffix(".manifest")?.parse().ok());
+            let id: Option<ManifestId> = name.to_str().and_then(|name| name.strip_suffix(".manifest")?.parse().ok());
             releases.extend(id);
         }
         Ok(releases)

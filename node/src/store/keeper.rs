@@ -125,7 +125,7 @@ impl Keeper {
 
     /// A place for the release, with what older trees hold of it. Returns what is there, and whether it
     /// is the applied release.
-    fn prepare(&mut self, release: Arc<Release>) -> anyhow::Result<(Bitmap, bool)> {
+    pub(super) fn prepare(&mut self, release: Arc<Release>) -> anyhow::Result<(Bitmap, bool)> {
         self.staged = None;
         let name = deploy::tree_name(&release);
         if self.home.deployment.current() == Some(&name)
@@ -217,7 +217,8 @@ impl Keeper {
             return Ok(());
         };
         let wanted = staged.staging.release().chunks()[index as usize];
-        let chunk = decode(encoding, payload, wanted.bytes).ok().and_then(|plain| VerifiedChunk::verify(wanted, plain).ok());
+        let chunk =
+            decode(encoding, payload, wanted.bytes).ok().and_then(|plain| VerifiedChunk::verify(wanted, plain).ok());
         let Some(chunk) = chunk else {
             let _ = self.done.send(arrived(Verdict::WrongBytes));
             return Ok(());
@@ -253,7 +254,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn apply(&mut self, release: ManifestId) -> Input {
+    pub(super) fn apply(&mut self, release: ManifestId) -> Input {
         let failed = |why: String| Input::ApplyFailed { release, fault: ApplyFault::Failed(why) };
         let Some(staged) = self.staged.take() else {
             return failed("nothing is staged; the release is prepared again".to_owned());

@@ -67,8 +67,15 @@ pub struct Lender {
 
 /// Where bytes are read from.
 enum Shelf {
-    Device { documents: Documents, trees: Trees },
-    School { repository: Repository, documents: BTreeMap<DocumentId, Arc<[u8]>>, releases: BTreeMap<ManifestId, Arc<Release>> },
+    Device {
+        documents: Documents,
+        trees: Trees,
+    },
+    School {
+        repository: Repository,
+        documents: BTreeMap<DocumentId, Arc<[u8]>>,
+        releases: BTreeMap<ManifestId, Arc<Release>>,
+    },
 }
 
 impl Lender {
@@ -153,7 +160,11 @@ impl Lender {
     }
 
     /// A document, thin if this node has the base that the asker named.
-    fn encoded_document(&mut self, id: DocumentId, base: Option<DocumentId>) -> Option<(Option<DocumentId>, Arc<[u8]>)> {
+    fn encoded_document(
+        &mut self,
+        id: DocumentId,
+        base: Option<DocumentId>,
+    ) -> Option<(Option<DocumentId>, Arc<[u8]>)> {
         let known = |(known_id, asked_base, _): &&(_, _, _)| (*known_id, *asked_base) == (id, base);
         if let Some((.., encoded)) = self.encoded.iter().find(known) {
             return Some((base, encoded.clone()));
@@ -178,8 +189,8 @@ impl Lender {
         encoded: &[u8],
     ) -> Result<VerifiedDocument, DocumentFault> {
         let base = base.and_then(|base| self.shelf.document(base));
-        let plain = decode_document(encoded, base.as_deref(), document.bytes())
-            .map_err(|_| DocumentFault::WrongBytes)?;
+        let plain =
+            decode_document(encoded, base.as_deref(), document.bytes()).map_err(|_| DocumentFault::WrongBytes)?;
         let found = check(document, &plain)?;
         if let Shelf::Device { documents, .. } = &self.shelf
             && let Err(error) = documents.write(document.id(), &plain)
@@ -249,13 +260,11 @@ impl Shelf {
 /// The document in plain bytes, if it is the one that is wanted.
 fn check(document: &Document, plain: &[u8]) -> Result<VerifiedDocument, DocumentFault> {
     match document {
-        Document::Manifest(listed) => {
-            match VerifiedManifest::verify(plain, listed.manifest, listed.manifest_bytes) {
-                Ok(manifest) => Ok(VerifiedDocument::Manifest(Arc::new(manifest))),
-                Err(ManifestError::WrongBytes { .. }) => Err(DocumentFault::WrongBytes),
-                Err(error) => Err(DocumentFault::Unlawful(format!("{:#}", anyhow::Error::new(error)))),
-            }
-        }
+        Document::Manifest(listed) => match VerifiedManifest::verify(plain, listed.manifest, listed.manifest_bytes) {
+            Ok(manifest) => Ok(VerifiedDocument::Manifest(Arc::new(manifest))),
+            Err(ManifestError::WrongBytes { .. }) => Err(DocumentFault::WrongBytes),
+            Err(error) => Err(DocumentFault::Unlawful(format!("{:#}", anyhow::Error::new(error)))),
+        },
         Document::ChunkList(manifest) => match Release::new(manifest.clone(), plain) {
             Ok(release) => Ok(VerifiedDocument::Release(Arc::new(release))),
             Err(ReleaseError::WrongBytes { .. }) => Err(DocumentFault::WrongBytes),

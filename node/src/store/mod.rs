@@ -17,10 +17,13 @@ pub use lender::LenderJob;
 
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
+use anyhow::{Context, bail};
 use home::Home;
 use protocol::id::{ManifestId, PeerId};
-use protocol::input::Input;
+use protocol::input::{ApplyFault, Input};
 use protocol::message::Message;
+use protocol::trust::TrustedSet;
+use protocol::update::Listed;
 use std::sync::mpsc as threads;
 use tokio::sync::mpsc;
 
@@ -60,8 +63,7 @@ impl Store {
         let documents = home.documents.clone();
         let lends = lender.clone();
         let keeper_done = done_sender.clone();
-        let keeper_thread =
-            spawn("keeper", move || keeper::Keeper::new(home, lends, keeper_done).run(&keeper_jobs))?;
+        let keeper_thread = spawn("keeper", move || keeper::Keeper::new(home, lends, keeper_done).run(&keeper_jobs))?;
         let lender_thread =
             spawn("lender", move || lender::Lender::of_device(documents, done_sender).run(&lender_jobs))?;
         Ok(Self { keeper: Some(keeper), lender, done, threads: vec![keeper_thread, lender_thread], chunks_waiting: 0 })
@@ -71,8 +73,7 @@ impl Store {
     pub fn of_school(repository: Repository) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (lender, lender_jobs) = threads::channel();
-        let thread =
-            spawn("lender", move || lender::Lender::of_school(repository, done_sender).run(&lender_jobs))?;
+        let thread = spawn("lender", move || lender::Lender::of_school(repository, done_sender).run(&lender_jobs))?;
         Ok(Self { keeper: None, lender, done, threads: vec![thread], chunks_waiting: 0 })
     }
 
@@ -131,3 +132,38 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<st
 
 /// A release's tree is known by its manifest.
 type Trees = std::collections::BTreeMap<ManifestId, crate::deploy::Tree>;
+
+/// What applying without a running node led to.
+pub enum Offline {
+    /// This version is applied now.
+    Applied(String),
+    /// This version was applied before.
+    AlreadyApplied(String),
+}
+
+/// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
+pub fn apply_offline(home: Home) -> anyhow::Result<Offline> {
+    let trust = TrustedSet::restore(home.state.trust()?)?;
+    let channel = home.state.channel()?;
+    let newest = Listed::newest(&trust).into_iter().find(|listed| listed.path.channel.as_str() == channel);
+    let listed = newest.context("no release is known yet; run the device until it has found a peer")?;
+    let version = listed.path.version.to_string();
+    let incomplete = || format!("{version} is not here whole yet; run the device until it is");
+    let release = home.documents.release(listed.manifest).with_context(incomplete)?;
+    let (done, _) = mpsc::unbounded_channel();
+    let (lender, _) = threads::channel();
+    let mut keeper = keeper::Keeper::new(home, lender, done);
+    let (held, applied) = keeper.prepare(release)?;
+    if applied {
+        return Ok(Offline::AlreadyApplied(version));
+    }
+    anyhow::ensure!(held.is_full(), incomplete());
+    match keeper.apply(listed.manifest) {
+        Input::Applied(_) => Ok(Offline::Applied(version)),
+        Input::ApplyFailed { fault: ApplyFault::Damaged(chunks), .. } => {
+            bail!("{} chunks were damaged; run the device to fetch them again", chunks.len())
+        }
+        Input::ApplyFailed { fault: ApplyFault::Failed(why), .. } => bail!("{why}"),
+        _ => bail!("applying ended in an unexpected way"),
+    }
+}

@@ -1,0 +1,150 @@
+//! The verbs of `homeroom`, a file each. This folder alone names clap.
+
+mod apply;
+mod enroll;
+mod init;
+mod publish;
+mod run;
+mod status;
+
+use crate::net::NetworkError;
+use crate::repository::OpenError as RepositoryError;
+use crate::store::home::OpenError as HomeError;
+use crate::store::state::StateError;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// Update a whole classroom for the price of one download.
+#[derive(Parser)]
+#[command(
+    name = "homeroom",
+    version,
+    after_help = "Exit codes:
+  0  done
+  1  failed; one line on standard error says why and what to do
+  2  wrong usage
+  3  not set up yet: no such repository, home not enrolled
+  4  in use: home or repository held by another process, port taken
+  5  the version is taken
+
+Examples:
+  homeroom demo
+  homeroom init /srv/repo
+  homeroom publish ./sugar --repo /srv/repo --channel stable --version 1.0
+  homeroom run --seed --repo /srv/repo
+  homeroom enroll --root 1.root.json --channel stable
+  homeroom run"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make an empty repository and the keys that sign for it
+    Init(init::Arguments),
+    /// Publish a directory as a new release of a channel
+    Publish(publish::Arguments),
+    /// Fix a device's publisher and channel, once
+    Enroll(enroll::Arguments),
+    /// Run a device, or with --seed the school's server
+    Run(run::Arguments),
+    /// Tell where a device stands
+    Status(status::Arguments),
+    /// Apply the release that a device has fetched whole
+    Apply(apply::Arguments),
+}
+
+/// The home of a device.
+#[derive(clap::Args)]
+struct HomeArgument {
+    /// The device's home [default: /var/lib/homeroom for root, ~/.local/share/homeroom for others]
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+impl HomeArgument {
+    fn path(self) -> PathBuf {
+        let user_home = || std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        self.home.unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                PathBuf::from("/var/lib/homeroom")
+            } else {
+                user_home().join(".local/share/homeroom")
+            }
+        })
+    }
+}
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    let verb = Arguments::parse().verb;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(log_level())
+        .with_target(false)
+        .without_time()
+        .init();
+    let result = match verb {
+        Verb::Init(arguments) => init::run(&arguments),
+        Verb::Publish(arguments) => publish::run(arguments),
+        Verb::Enroll(arguments) => enroll::run(arguments),
+        Verb::Run(arguments) => run::run(arguments),
+        Verb::Status(arguments) => status::run(arguments),
+        Verb::Apply(arguments) => apply::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("homeroom: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// Warnings, unless `HOMEROOM_LOG` asks for more or less.
+fn log_level() -> tracing::Level {
+    std::env::var("HOMEROOM_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::WARN)
+}
+
+/// The documented exit code of a failure.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    const FAILED: u8 = 1;
+    const NOT_SET_UP: u8 = 3;
+    const IN_USE: u8 = 4;
+    const VERSION_TAKEN: u8 = 5;
+    for cause in error.chain() {
+        if let Some(HomeError::Locked(_)) = cause.downcast_ref() {
+            return IN_USE;
+        } else if let Some(RepositoryError::Locked(_)) = cause.downcast_ref() {
+            return IN_USE;
+        } else if let Some(NetworkError::Listen { .. }) = cause.downcast_ref() {
+            return IN_USE;
+        } else if let Some(StateError::NotEnrolled(_)) = cause.downcast_ref() {
+            return NOT_SET_UP;
+        } else if let Some(RepositoryError::NotRepository(_)) = cause.downcast_ref() {
+            return NOT_SET_UP;
+        } else if let Some(publish::Refused::Taken { .. }) = cause.downcast_ref() {
+            return VERSION_TAKEN;
+        }
+    }
+    FAILED
+}
+
+/// Seconds since 1970 by this machine's clock.
+fn now() -> anyhow::Result<protocol::time::UnixTime> {
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_err(|_| anyhow::anyhow!("this machine's clock shows a time before 1970; set it first"))?;
+    Ok(protocol::time::UnixTime(i64::try_from(since_1970.as_secs())?))
+}
+
+/// Where a repository's keys are unless told otherwise: beside it, never in it.
+fn default_keys(repo: &std::path::Path) -> PathBuf {
+    let mut name = repo.file_name().unwrap_or_default().to_owned();
+    name.push(".keys");
+    repo.with_file_name(name)
+}

@@ -1,0 +1,143 @@
+//! `homeroom publish`.
+
+use super::{default_keys, now};
+use crate::publisher::{files, metadata};
+use crate::report::megabytes;
+use crate::repository::Repository;
+use crate::repository::publish::{Progress, PublishOptions, Published, publish_tree};
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use protocol::content::name::{ChannelName, TargetPath, TreeName};
+use protocol::content::version::Version;
+use protocol::trust::{Target, TrustedSet};
+use std::path::PathBuf;
+
+/// What `homeroom publish` is told.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  homeroom publish ./sugar --repo /srv/repo --channel stable --version 1.2.1")]
+pub struct Arguments {
+    /// The directory to publish
+    tree: PathBuf,
+    /// The repository to publish into
+    #[arg(long, value_name = "DIR")]
+    repo: PathBuf,
+    /// The channel
+    #[arg(long)]
+    channel: ChannelName,
+    /// The release's version, by PEP 440 (1.0, 2026.11, 1.0rc1)
+    #[arg(long)]
+    version: Version,
+    /// A name for the tree, for people
+    #[arg(long, default_value = "tree")]
+    name: TreeName,
+    /// The keys that sign [default: REPO.keys]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Allow files with setuid, setgid or capabilities, and list them
+    #[arg(long)]
+    allow_setuid: bool,
+    /// Give every entry this time (seconds since 1970), so that releases share more
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    mtime: Option<i64>,
+    /// The data-format epoch; devices do not go below the one they have reached
+    #[arg(long, default_value_t = 0)]
+    epoch: u32,
+    /// Tell the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a version cannot be published.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It was published before.
+    #[error("version {version} of channel {channel} is taken; publish under a higher one")]
+    Taken {
+        /// The channel.
+        channel: ChannelName,
+        /// The version.
+        version: Version,
+    },
+    /// A newer one was published before.
+    #[error("version {version} is older than {newest}, the newest of channel {channel}, so no device would take it")]
+    Older {
+        /// The channel.
+        channel: ChannelName,
+        /// The version.
+        version: Version,
+        /// The newest.
+        newest: Version,
+    },
+}
+
+/// Publishes a tree: content first, then its metadata, then one switch of the timestamp.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { tree, repo, channel, version, name, keys, allow_setuid, mtime, epoch, json } = arguments;
+    let keys = keys.unwrap_or_else(|| default_keys(&repo));
+    let now = now()?;
+    let mut repository = Repository::open_to_publish(&repo)?;
+    check_version(&files::read(&repo)?, &channel, &version)?;
+    let target = TargetPath { channel, name, version };
+    let options = PublishOptions { allow_setuid, mtime_s: mtime, epoch };
+    let bar = progress_bar();
+    let published = publish_tree(&mut repository, &tree, &target, &options, &mut |progress: Progress| {
+        bar.set_length(progress.tree_bytes);
+        bar.set_position(progress.read_bytes);
+    })?;
+    bar.finish_and_clear();
+    let entry = Target { length: published.manifest_bytes, sha256: published.manifest.0, custom: None };
+    metadata::list_release(&repo, &keys, target.channel.as_str(), &target.to_string(), entry, now)
+        .with_context(|| format!("cannot sign {target}"))?;
+    if json {
+        println!("{}", as_json(&published))
+    } else {
+        tell(&published)
+    }
+    Ok(())
+}
+
+fn check_version(trust: &TrustedSet, channel: &ChannelName, version: &Version) -> Result<(), Refused> {
+    let published = trust.targets().filter_map(|(path, _)| path.parse::<TargetPath>().ok());
+    let newest = published.filter(|path| path.channel == *channel).map(|path| path.version).max();
+    let (channel, version) = (channel.clone(), version.clone());
+    match newest {
+        Some(newest) if newest == version => Err(Refused::Taken { channel, version }),
+        Some(newest) if newest > version => Err(Refused::Older { channel, version, newest }),
+        _ => Ok(()),
+    }
+}
+
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
+    // A template of our own that does not parse would be seen by the first person who publishes.
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn as_json(published: &Published) -> serde_json::Value {
+    serde_json::json!({
+        "target": published.target.to_string(),
+        "release": published.manifest.to_string(),
+        "entries": published.entries,
+        "tree_bytes": published.tree_bytes,
+        "chunks": published.chunks,
+        "chunk_bytes": published.chunk_bytes,
+        "new_chunks": published.new.chunks,
+        "new_bytes": published.new.plain_bytes,
+        "new_wire_bytes": published.new.wire_bytes,
+        "manifest_bytes": published.manifest_bytes,
+        "chunk_list_bytes": published.chunk_list.bytes,
+    })
+}
+
+fn tell(published: &Published) {
+    println!(
+        "published {}: {} entries, {} in {} chunks; {} chunks are new, {} ({} compressed)",
+        published.target,
+        published.entries,
+        megabytes(published.tree_bytes),
+        published.chunks,
+        published.new.chunks,
+        megabytes(published.new.plain_bytes),
+        megabytes(published.new.wire_bytes),
+    );
+}

@@ -1,0 +1,83 @@
+//! `homeroom run`.
+
+use super::HomeArgument;
+use crate::daemon::{Daemon, Options, Place};
+use crate::net::DEFAULT_PORT;
+use crate::report::Reporter;
+use crate::repository::Repository;
+use crate::store::home::Home;
+use anyhow::Context;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What `homeroom run` is told.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  homeroom run --seed --repo /srv/repo           the school's server
+  homeroom run                                   a device that applies what it fetches
+  homeroom run --no-apply --peer 10.0.0.1:46637  a device that waits for `homeroom apply`")]
+pub struct Arguments {
+    #[command(flatten)]
+    home: HomeArgument,
+    /// Serve a repository to devices, instead of being one
+    #[arg(long, requires = "repo", conflicts_with = "home")]
+    seed: bool,
+    /// The repository to serve
+    #[arg(long, value_name = "DIR", requires = "seed")]
+    repo: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))]
+    listen: SocketAddr,
+    /// A peer to connect to, beside those that mDNS finds; can be repeated
+    #[arg(long = "peer", value_name = "HOST:PORT")]
+    peers: Vec<String>,
+    /// Do not look for peers by mDNS
+    #[arg(long)]
+    no_mdns: bool,
+    /// Fetch releases, and leave it to `homeroom apply` to apply them
+    #[arg(long)]
+    no_apply: bool,
+    /// Tell what happens as JSON, a line each
+    #[arg(long)]
+    json: bool,
+    /// Stop when standard input ends, so that no node outlives the program that started it
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+}
+
+/// Runs a node until it is told to stop.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { home, repo, listen, peers, no_mdns, no_apply, json, stop_with_stdin, .. } = arguments;
+    let place = match repo {
+        Some(repo) => Place::Repository(Box::new(Repository::open(&repo)?)),
+        None => Place::Home(Box::new(Home::open(&home.path())?)),
+    };
+    let options = Options { listen, peers, mdns: !no_mdns, applies: !no_apply };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(place, options, Reporter::new(json)).await?;
+        daemon.run(told_to_stop(stop_with_stdin)?).await
+    })
+}
+
+/// Ready once somebody wants this process to stop.
+fn told_to_stop(with_stdin: bool) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = stdin_ends(), if with_stdin => {}
+        }
+    })
+}
+
+async fn stdin_ends() {
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while stdin.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
+}
