@@ -22,8 +22,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { repo, keys } = arguments;
     let keys = keys.clone().unwrap_or_else(|| default_keys(repo));
-    Repository::create(repo)?;
     metadata::create(repo, &keys, now()?)?;
+    Repository::create(repo)?;
     println!("made {}, and its keys in {}: keep them safe, and never serve them", repo.display(), keys.display());
     println!("devices enroll with {}", repo.join("metadata/1.root.json").display());
     Ok(())
