@@ -15,13 +15,14 @@ use anyhow::Context;
 use protocol::content::name::ChannelName;
 use protocol::id::PeerId;
 use protocol::input::{Input, UploadOutcome, Verdict};
-use protocol::limits::UPLOADS_MAX;
+use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, UPLOADS_MAX};
 use protocol::mesh::Role;
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::time::{Time, UnixTime};
 use protocol::trust::{Role as MetadataRole, TrustedSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,6 +30,11 @@ use tokio::time::MissedTickBehavior;
 
 /// Peers are dialled, progress is told and a repository is looked at this often.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Connections beyond a device's peers: its school, and a second one while two are sorted out.
+const SEED_CONNECTIONS: usize = 4;
+/// Slices of documents that one peer may have asked for and not yet been sent.
+const SLICES_WAITING_MAX: u32 = 8;
 
 /// What a node keeps its bytes in.
 pub enum Place {
@@ -63,6 +69,8 @@ pub struct Daemon {
     role: Role,
     started: Instant,
     sent_bytes: u64,
+    /// By peer, slices of documents that the lender has yet to read.
+    slices_waiting: BTreeMap<PeerId, u32>,
 }
 
 /// The repository's metadata, as the school reads it.
@@ -75,7 +83,11 @@ struct Origin {
 impl Daemon {
     /// Sets a node up: opens nothing that `place` has not opened already but the network.
     pub async fn start(place: Place, options: Options, reporter: Reporter) -> anyhow::Result<Daemon> {
-        let mut network = Network::new()?;
+        let peers_max = match place {
+            Place::Home(_) => PEERS_MAX + SEED_CONNECTIONS,
+            Place::Repository(_) => SEED_PEERS_MAX,
+        };
+        let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
         let mut origin = None;
         let mut control = None;
@@ -124,6 +136,7 @@ impl Daemon {
             role,
             started: Instant::now(),
             sent_bytes: 0,
+            slices_waiting: BTreeMap::new(),
         })
     }
 
@@ -178,7 +191,15 @@ impl Daemon {
         match output {
             Output::Send { to, message } => self.network.send(to, message),
             Output::Upload { to, release, index } => self.store.lend(LenderJob::Chunk { to, release, index }),
-            Output::SendDocument { to, want } => self.store.lend(LenderJob::Slice(to, want)),
+            Output::SendDocument { to, want } => {
+                let waiting = self.slices_waiting.entry(to).or_default();
+                *waiting += 1;
+                if *waiting > SLICES_WAITING_MAX {
+                    *waiting -= 1;
+                    return Some(Input::BadFrame { from: to, why: "asked for too many slices at once".to_owned() });
+                }
+                self.store.lend(LenderJob::Slice(to, want));
+            }
             Output::Disconnect(peer) => self.network.disconnect(peer),
             Output::Ban(peer) => self.network.ban(peer),
             Output::ReadMetadata { role, version } => {
@@ -210,7 +231,10 @@ impl Daemon {
     fn happening(&mut self, happening: Happening) {
         match happening {
             Happening::Opened(peer) => self.handle(Input::PeerConnected(peer)),
-            Happening::Closed(peer) => self.handle(Input::PeerDisconnected(peer)),
+            Happening::Closed(peer) => {
+                self.slices_waiting.remove(&peer);
+                self.handle(Input::PeerDisconnected(peer));
+            }
             Happening::Message(from, message) => self.handle(Input::Message { from, message }),
             Happening::BadFrame(from, why) => self.handle(Input::BadFrame { from, why }),
             Happening::Chunk(from, header, payload) => self.chunk(from, header, payload),
@@ -235,6 +259,9 @@ impl Daemon {
         match done {
             Done::Input(input) | Done::Kept(input) => self.handle(input),
             Done::Say(to, message) => {
+                if let Some(waiting) = self.slices_waiting.get_mut(&to) {
+                    *waiting = waiting.saturating_sub(1);
+                }
                 if let Message::Slice(slice) = &message {
                     self.sent_bytes += slice.bytes.len() as u64;
                 }
@@ -260,6 +287,7 @@ impl Daemon {
 
     async fn tick(&mut self) -> anyhow::Result<()> {
         self.dialler.dial(&mut self.network, self.role).await;
+        self.network.close_stuck();
         // A clock before 1970 is as good as none.
         if let Ok(since_1970) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);

@@ -505,7 +505,9 @@ impl Node {
         }
     }
 
+    /// The release cannot go on for now, so nothing more is fetched of it.
     fn blocked(&mut self, now: Time, release: ManifestId, why: String) {
+        self.forget(|swarm| swarm.release() == release);
         if let Some(update) = self.update_mut(release) {
             update.block(why.clone(), now);
             self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
@@ -521,24 +523,9 @@ impl Node {
     }
 
     fn retry_blocked(&mut self, now: Time) {
-        let due: Vec<(ManifestId, bool)> = self
-            .updates
-            .values()
-            .filter_map(|update| match update.stage {
-                Stage::Blocked { retry_at: Some(at), applying, .. } if at <= now => {
-                    Some((update.listed.manifest, applying))
-                }
-                _ => None,
-            })
-            .collect();
-        for (release, applying) in due {
-            let Some(update) = self.update_mut(release) else { continue };
-            if applying {
-                update.stage = Stage::Complete;
-            } else if let Some(content) = update.release.clone() {
-                self.prepare(content);
-            }
-        }
+        let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
+        let releases: Vec<_> = self.updates.values().filter(due).filter_map(|update| update.release.clone()).collect();
+        releases.into_iter().for_each(|release| self.prepare(release));
     }
 
     fn forget(&mut self, unneeded: impl Fn(&Swarm) -> bool) {

@@ -106,10 +106,10 @@ impl Refresh {
         if let Some((late, _)) = self.asked.take_if(|(_, deadline)| *deadline <= now) {
             self.failed(&late, now);
         }
+        self.benched.retain(|_, until| *until > now);
         if self.asked.is_some() {
             return None;
         }
-        self.benched.retain(|_, until| *until > now);
         let request = self.question_for_origin(trust).or_else(|| self.question_for_a_peer(trust))?;
         self.asked = Some((request.clone(), now + ANSWER_WITHIN));
         Some(request)

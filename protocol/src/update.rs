@@ -72,10 +72,8 @@ pub enum Stage {
     Blocked {
         /// What would help, in a sentence.
         why: String,
-        /// When it is tried again; never if only a newer release can help.
+        /// When it is tried again, from preparing on; never if only a newer release can help.
         retry_at: Option<Time>,
-        /// Whether what is tried again is applying, and not preparing.
-        applying: bool,
     },
 }
 
@@ -126,13 +124,12 @@ impl Update {
 
     /// A person must help, or time must pass.
     pub fn block(&mut self, why: String, now: Time) {
-        let applying = matches!(self.stage, Stage::Applying);
-        self.stage = Stage::Blocked { why, retry_at: Some(now + RETRY), applying };
+        self.stage = Stage::Blocked { why, retry_at: Some(now + RETRY) };
     }
 
     /// Only a newer release can help.
     pub fn refuse(&mut self, why: String) {
-        self.stage = Stage::Blocked { why, retry_at: None, applying: false };
+        self.stage = Stage::Blocked { why, retry_at: None };
     }
 
     /// The next moment at which something is due though nothing happened.

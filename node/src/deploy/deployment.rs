@@ -102,16 +102,18 @@ impl Deployment {
         Ok(names.filter_map(|name| String::from_utf8(name).ok()).collect())
     }
 
-    /// The applied tree of `release`, to read; nothing if it is neither current nor previous.
+    /// The tree of `release`, to read: current, previous or half filled; nothing if there is none.
     ///
     /// # Errors
     /// [`HomeError`].
     pub fn tree(&self, release: &Arc<Release>) -> Result<Option<Tree>, HomeError> {
         let name = tree_name(release);
-        if ![self.current(), self.previous()].contains(&Some(name.as_str())) {
+        let applied = [self.current(), self.previous()].contains(&Some(name.as_str()));
+        let parent = if applied { &self.releases } else { &self.staging };
+        if parent.stat(name.as_bytes()).map_err(|source| self.error(source))?.is_none() {
             return Ok(None);
         }
-        let root = self.releases.subdirectory(name.as_bytes()).map_err(|source| self.error(source))?;
+        let root = parent.subdirectory(name.as_bytes()).map_err(|source| self.error(source))?;
         Ok(Some(Tree::new(root, Arc::clone(release), Access::Read)))
     }
 

@@ -2,23 +2,45 @@
 //! no state of the node; they turn bytes into what happened and what is to be said into bytes.
 
 use super::frames;
-use super::{Happening, PeerHandle, Reports};
+use super::{Happening, Reports};
 use futures::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter, ReadHalf, WriteHalf};
 use libp2p::Stream;
 use protocol::id::PeerId;
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::message::{ChunkHeader, Message};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
-/// Messages that may wait for a peer's stream; a peer this far behind is disconnected.
-const MESSAGES_QUEUED_MAX: usize = 1024;
+/// Bytes of messages that may wait for a peer's stream: two of the largest files that it may ask for.
+/// A peer that is this far behind is disconnected.
+const MESSAGE_BYTES_QUEUED_MAX: usize = 2 * FRAME_BYTES_MAX as usize;
 /// Chunks that may wait for a peer's stream; the protocol grants fewer.
 const CHUNKS_QUEUED_MAX: usize = 2 * protocol::limits::UPLOADS_PER_PEER_MAX;
 /// Reads and writes are gathered to this many bytes (measured: larger messages gain nothing).
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The largest header before a chunk's payload, in bytes.
 const CHUNK_HEADER_BYTES_MAX: u32 = 256;
+
+/// What speaks to the tasks of one connection.
+#[derive(Debug)]
+pub struct PeerHandle {
+    frames: mpsc::UnboundedSender<Vec<u8>>,
+    /// Bytes in `frames`: this side adds, the writing task takes away.
+    queued_bytes: Arc<AtomicUsize>,
+    pub(super) chunks: mpsc::Sender<OutgoingChunk>,
+    pub(super) task: tokio::task::JoinHandle<()>,
+}
+
+impl PeerHandle {
+    /// Queues a message. Returns false if the peer is gone or too far behind.
+    pub fn say(&self, message: &Message) -> bool {
+        let frame = message.encode();
+        let before = self.queued_bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        before <= MESSAGE_BYTES_QUEUED_MAX && self.frames.send(frame).is_ok()
+    }
+}
 
 /// A chunk on its way out.
 #[derive(Debug)]
@@ -34,13 +56,15 @@ pub struct OutgoingChunk {
 pub fn start(peer: PeerId, messages: Stream, chunks: Stream, reports: &Reports) -> PeerHandle {
     let (messages_in, messages_out) = messages.split();
     let (chunks_in, chunks_out) = chunks.split();
-    let (message_sender, message_queue) = mpsc::channel(MESSAGES_QUEUED_MAX);
+    let (frame_sender, frame_queue) = mpsc::unbounded_channel();
+    let queued_bytes = Arc::new(AtomicUsize::new(0));
+    let written = queued_bytes.clone();
     let (chunk_sender, chunk_queue) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let Reports { happenings: report, chunks: chunk_report } = reports.clone();
     let task = tokio::spawn(async move {
         let result = tokio::select! {
             result = read_messages(peer, messages_in, &report) => result,
-            result = write_messages(messages_out, message_queue) => result,
+            result = write_messages(messages_out, frame_queue, &written) => result,
             result = read_chunks(peer, chunks_in, &report, &chunk_report) => result,
             result = write_chunks(peer, chunks_out, chunk_queue, &report) => result,
         };
@@ -50,7 +74,7 @@ pub fn start(peer: PeerId, messages: Stream, chunks: Stream, reports: &Reports) 
         // The node may be gone already; then nobody needs to know.
         let _ = report.send(Happening::Closed(peer)).await;
     });
-    PeerHandle { messages: message_sender, chunks: chunk_sender, task }
+    PeerHandle { frames: frame_sender, queued_bytes, chunks: chunk_sender, task }
 }
 
 async fn read_messages(peer: PeerId, stream: ReadHalf<Stream>, report: &mpsc::Sender<Happening>) -> io::Result<()> {
@@ -66,10 +90,15 @@ async fn read_messages(peer: PeerId, stream: ReadHalf<Stream>, report: &mpsc::Se
     Ok(())
 }
 
-async fn write_messages(stream: WriteHalf<Stream>, mut queue: mpsc::Receiver<Message>) -> io::Result<()> {
+async fn write_messages(
+    stream: WriteHalf<Stream>,
+    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    queued_bytes: &AtomicUsize,
+) -> io::Result<()> {
     let mut stream = BufWriter::with_capacity(BUFFER_BYTES, stream);
-    while let Some(message) = queue.recv().await {
-        frames::write(&mut stream, &message.encode()).await?;
+    while let Some(frame) = queue.recv().await {
+        frames::write(&mut stream, &frame).await?;
+        queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
         if queue.is_empty() {
             stream.flush().await?;
         }

@@ -10,17 +10,19 @@ mod lanes;
 
 pub use connection::OutgoingChunk;
 
+use connection::PeerHandle;
 use futures::StreamExt;
 use lanes::{Lane, LaneOpened, Lanes};
+use libp2p::connection_limits::ConnectionLimits;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, Stream, SwarmBuilder, allow_block_list, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, Stream, SwarmBuilder, allow_block_list, connection_limits, noise, ping, tcp, yamux};
 use protocol::id::PeerId;
 use protocol::message::{ChunkHeader, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// The port that Homeroom listens on unless told otherwise: HOMER on a telephone's keys.
@@ -33,6 +35,12 @@ const CHUNKS_WAITING_MAX: usize = 16;
 /// A peer that does not answer a ping for this long is gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(5);
+/// A connection whose lanes do not open within this is closed.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// Connections being set up at once; a stranger can hold no more of them open.
+const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// Connections to one peer: two for a moment, when both have dialled.
+const CONNECTIONS_PER_PEER_MAX: u32 = 2;
 
 /// A transport identity, proven by the noise handshake; printed and parsed as libp2p does.
 pub type TransportId = libp2p::PeerId;
@@ -70,14 +78,6 @@ pub enum NetworkError {
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What speaks to the tasks of one connection.
-#[derive(Debug)]
-struct PeerHandle {
-    messages: mpsc::Sender<Message>,
-    chunks: mpsc::Sender<OutgoingChunk>,
-    task: tokio::task::JoinHandle<()>,
-}
-
 /// Where the tasks of a connection report. Chunks have a queue of their own, so that they can be held
 /// back alone.
 #[derive(Clone, Debug)]
@@ -90,6 +90,7 @@ struct Reports {
 struct Behaviour {
     lanes: Lanes,
     ping: ping::Behaviour,
+    limits: connection_limits::Behaviour,
     banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
 }
 
@@ -98,6 +99,7 @@ struct Opening {
     transport: TransportId,
     dialled: bool,
     address: IpAddr,
+    since: Instant,
     messages: Option<Stream>,
     chunks: Option<Stream>,
 }
@@ -127,8 +129,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with a new transport identity, listening nowhere yet.
-    pub fn new() -> Result<Self, NetworkError> {
+    /// A network with a new transport identity, listening nowhere yet, that accepts so many peers.
+    pub fn new(peers_max: usize) -> Result<Self, NetworkError> {
+        let limits = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
+            .with_max_established(u32::try_from(peers_max).ok())
+            .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -136,6 +142,7 @@ impl Network {
             .with_behaviour(|_| Behaviour {
                 lanes: Lanes::default(),
                 ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIMEOUT)),
+                limits: connection_limits::Behaviour::new(limits),
                 banned: allow_block_list::Behaviour::default(),
             })
             .map_err(|error| NetworkError::Setup(error.into()))?
@@ -212,6 +219,20 @@ impl Network {
         self.connections.get(&peer).map(|connection| connection.address)
     }
 
+    /// Closes connections whose lanes did not open in time.
+    pub fn close_stuck(&mut self) {
+        let stuck: Vec<ConnectionId> = self
+            .opening
+            .iter()
+            .filter(|(_, opening)| opening.since.elapsed() > OPEN_WITHIN)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in stuck {
+            self.opening.remove(&id);
+            self.swarm.close_connection(id);
+        }
+    }
+
     /// How many peers can be spoken to.
     pub fn peer_count(&self) -> usize {
         self.connections.len()
@@ -219,8 +240,7 @@ impl Network {
 
     /// Says something to a peer. One that does not take its messages is disconnected.
     pub fn send(&mut self, to: PeerId, message: Message) {
-        let Some(connection) = self.connections.get(&to) else { return };
-        if connection.handle.messages.try_send(message).is_err() {
+        if self.connections.get(&to).is_some_and(|connection| !connection.handle.say(&message)) {
             self.disconnect(to);
         }
     }
@@ -276,6 +296,7 @@ impl Network {
                     transport: peer_id,
                     dialled: endpoint.is_dialer(),
                     address: address.ip(),
+                    since: Instant::now(),
                     messages: None,
                     chunks: None,
                 };

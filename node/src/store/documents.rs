@@ -1,11 +1,12 @@
 //! The manifests and chunk lists that a device holds, each in a file under its name: of the releases
 //! that are current, previous or being fetched, and no others.
 
+use crate::deploy::tree_name;
 use crate::repository::durable;
 use protocol::content::manifest::VerifiedManifest;
 use protocol::content::release::Release;
 use protocol::id::{DocumentId, ManifestId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,15 +54,15 @@ impl Documents {
         Ok(releases)
     }
 
-    /// Drops every document but those of these releases.
-    pub fn keep_only(&self, releases: &[&Release]) -> io::Result<()> {
-        let wanted: BTreeSet<PathBuf> = releases
-            .iter()
-            .flat_map(|release| {
-                let chunk_list = DocumentId::ChunkList(release.manifest().chunk_list.id);
-                [DocumentId::Manifest(release.id()), chunk_list].map(|id| self.path(id))
-            })
-            .collect();
+    /// Drops every document but those `asked` for and those of releases that have one of these trees.
+    pub fn drop_all_but(&self, trees: &[String], asked: &VecDeque<DocumentId>) -> io::Result<()> {
+        let mut wanted: BTreeSet<PathBuf> = asked.iter().map(|id| self.path(*id)).collect();
+        for release in self.releases()?.into_iter().filter_map(|id| self.release(id)) {
+            if trees.contains(&tree_name(&release)) {
+                wanted.insert(self.path(DocumentId::Manifest(release.id())));
+                wanted.insert(self.path(DocumentId::ChunkList(release.manifest().chunk_list.id)));
+            }
+        }
         for file in std::fs::read_dir(&self.folder)? {
             let path = file?.path();
             if !wanted.contains(&path) {

@@ -149,7 +149,7 @@ impl Keeper {
         self.serve(staged.staging.reader()?);
         let held = staged.held.clone();
         self.staged = Some(staged);
-        self.forget_documents(&release);
+        self.tidy_documents(&release);
         Ok((held, false))
     }
 
@@ -174,7 +174,7 @@ impl Keeper {
         Ok(deployment.need(release)?.check(&self.home.path)?)
     }
 
-    /// Copies what the current, the previous and an abandoned tree hold of the release.
+    /// Copies what the current, the previous and an abandoned, half filled tree hold of the release.
     fn reuse(&mut self, staged: &mut Staged) -> anyhow::Result<()> {
         let wanted = staged.staging.release().id();
         for id in self.home.documents.releases()? {
@@ -267,7 +267,7 @@ impl Keeper {
                     tracing::warn!("{note}");
                 }
                 self.serve(applied.tree);
-                self.forget_documents(&content);
+                self.tidy_documents(&content);
                 Input::Applied(release)
             }
             Err(error) => {
@@ -294,22 +294,11 @@ impl Keeper {
     }
 
     /// Drops the documents of releases that are neither current, previous nor staged.
-    fn forget_documents(&self, staged: &Release) {
+    fn tidy_documents(&self, staged: &Release) {
         let deployment = &self.home.deployment;
-        let named = [deployment.current(), deployment.previous()];
-        let kept: Vec<Arc<Release>> = self
-            .home
-            .documents
-            .releases()
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|id| self.home.documents.release(id))
-            .filter(|release| named.contains(&Some(deploy::tree_name(release).as_str())) || release.id() == staged.id())
-            .collect();
-        let kept: Vec<&Release> = kept.iter().map(Arc::as_ref).collect();
-        if let Err(error) = self.home.documents.keep_only(&kept) {
-            tracing::warn!(%error, "cannot drop old documents");
-        }
+        let named = [deployment.current(), deployment.previous()].into_iter().flatten().map(str::to_owned);
+        let trees = named.chain([deploy::tree_name(staged)]).collect();
+        let _ = self.lender.send(LenderJob::Tidy(trees));
     }
 
     fn batch_age(&self) -> Option<Duration> {

@@ -6,7 +6,8 @@ use crate::deploy::Tree;
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
 use protocol::bitmap::Bitmap;
-use protocol::content::encoding::{Encoder, decode_document, encode_document};
+use protocol::content::chunk::VerifiedChunk;
+use protocol::content::encoding::{Encoder, decode, decode_document, encode_document};
 use protocol::content::manifest::{ManifestError, VerifiedManifest};
 use protocol::content::release::{Release, ReleaseError};
 use protocol::id::{DocumentId, ManifestId, PeerId};
@@ -23,6 +24,11 @@ use tokio::sync::mpsc;
 const CHUNK_LEVEL: i32 = 1;
 /// Encoded documents kept for the next asker; a class asks for the same two.
 const ENCODED_DOCUMENTS_MAX: usize = 4;
+/// Documents that a school keeps in memory, against which newer ones are thin: of the last few releases.
+const SCHOOL_DOCUMENTS_MAX: usize = 16;
+/// Documents that are never dropped because the node asked for them last: of the newest release it knows,
+/// which nothing on disk names yet, and the one before.
+const ASKED_DOCUMENTS_MAX: usize = 4;
 
 /// Something for the lender to do.
 #[derive(Debug)]
@@ -55,6 +61,8 @@ pub enum LenderJob {
     Serve(Tree),
     /// Nothing of this release is asked for any more.
     Forget(ManifestId),
+    /// Drop the documents of releases that have none of these trees.
+    Tidy(Vec<String>),
 }
 
 /// The lender of one node.
@@ -62,6 +70,8 @@ pub struct Lender {
     shelf: Shelf,
     encoder: Encoder,
     encoded: VecDeque<(DocumentId, Option<DocumentId>, Arc<[u8]>)>,
+    /// What the node asked for last.
+    asked: VecDeque<DocumentId>,
     done: mpsc::UnboundedSender<Done>,
 }
 
@@ -73,7 +83,7 @@ enum Shelf {
     },
     School {
         repository: Repository,
-        documents: BTreeMap<DocumentId, Arc<[u8]>>,
+        documents: VecDeque<(DocumentId, Arc<[u8]>)>,
         releases: BTreeMap<ManifestId, Arc<Release>>,
     },
 }
@@ -84,11 +94,11 @@ impl Lender {
     }
 
     pub(super) fn of_school(repository: Repository, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self::new(Shelf::School { repository, documents: BTreeMap::new(), releases: BTreeMap::new() }, done)
+        Self::new(Shelf::School { repository, documents: VecDeque::new(), releases: BTreeMap::new() }, done)
     }
 
     fn new(shelf: Shelf, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { shelf, encoder: Encoder::new(CHUNK_LEVEL), encoded: VecDeque::new(), done }
+        Self { shelf, encoder: Encoder::new(CHUNK_LEVEL), encoded: VecDeque::new(), asked: VecDeque::new(), done }
     }
 
     /// Works until nobody can ask any more.
@@ -98,6 +108,8 @@ impl Lender {
                 LenderJob::Chunk { to, release, index } => Some(self.chunk(to, release, index)),
                 LenderJob::Slice(to, want) => Some(Done::Say(to, self.slice(&want))),
                 LenderJob::Read(document) => {
+                    self.asked.push_front(document.id());
+                    self.asked.truncate(ASKED_DOCUMENTS_MAX);
                     let found = self.shelf.read(&document).and_then(|bytes| check(&document, &bytes).ok());
                     Some(Done::Input(Input::DocumentRead(document, found)))
                 }
@@ -116,6 +128,10 @@ impl Lender {
                     self.shelf.forget(release);
                     None
                 }
+                LenderJob::Tidy(trees) => {
+                    self.tidy(&trees);
+                    None
+                }
             };
             if done.is_some_and(|done| self.done.send(done).is_err()) {
                 return;
@@ -130,10 +146,15 @@ impl Lender {
                 let (encoding, payload) = self.encoder.encode(chunk.plain());
                 Some((encoding, payload.into_owned()))
             }),
-            // As it lies in the pack: the receiver checks it, and the publisher's own disk is no stranger.
+            // As it lies in the pack, but checked: devices would ban a school for what its disk did.
             Shelf::School { repository, releases, .. } => releases.get(&release).and_then(|release| {
-                let id = release.chunks()[index as usize].id;
-                let stored = repository.read(&id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let wanted = release.chunks()[index as usize];
+                let stored = repository.read(&wanted.id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let plain = decode(stored.encoding, &stored.wire, wanted.bytes).ok();
+                if plain.and_then(|plain| VerifiedChunk::verify(wanted, plain).ok()).is_none() {
+                    tracing::warn!("chunk {} is damaged in the repository; publish its tree again", wanted.id);
+                    return None;
+                }
                 Some((stored.encoding, stored.wire))
             }),
         };
@@ -182,6 +203,14 @@ impl Lender {
         Some((base, encoded))
     }
 
+    fn tidy(&self, trees: &[String]) {
+        if let Shelf::Device { documents, .. } = &self.shelf
+            && let Err(error) = documents.drop_all_but(trees, &self.asked)
+        {
+            tracing::warn!(%error, "cannot drop old documents");
+        }
+    }
+
     fn verify(
         &mut self,
         document: &Document,
@@ -213,7 +242,9 @@ impl Shelf {
                     Document::ChunkList(manifest) => repository.chunk_list(&manifest.chunk_list.id),
                 };
                 let bytes = bytes.inspect_err(|error| tracing::warn!("{error}")).ok()?;
-                documents.insert(document.id(), bytes.as_slice().into());
+                documents.retain(|(id, _)| *id != document.id());
+                documents.push_front((document.id(), bytes.as_slice().into()));
+                documents.truncate(SCHOOL_DOCUMENTS_MAX);
                 Some(bytes)
             }
         }
@@ -223,7 +254,9 @@ impl Shelf {
     fn document(&self, id: DocumentId) -> Option<Arc<[u8]>> {
         match self {
             Shelf::Device { documents, .. } => documents.read(id).map(Into::into),
-            Shelf::School { documents, .. } => documents.get(&id).cloned(),
+            Shelf::School { documents, .. } => {
+                documents.iter().find(|(known, _)| *known == id).map(|(_, bytes)| bytes.clone())
+            }
         }
     }
 

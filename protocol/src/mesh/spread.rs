@@ -3,6 +3,7 @@
 //! (super-seeding; measured in `docs/performance.md` as the rule that is worth most).
 
 use super::Picker;
+use crate::bitmap::Bitmap;
 use crate::id::PeerId;
 use crate::rng::Rng;
 use crate::time::{Span, Time};
@@ -26,10 +27,10 @@ struct Promise {
 }
 
 impl Spread {
-    /// Nothing is out yet of `len` chunks.
-    pub fn new(len: u32) -> Self {
-        let mut picker = Picker::new(len);
-        (0..len).for_each(|index| picker.open(index));
+    /// Nothing is out yet of the chunks that the seed holds.
+    pub fn new(held: &Bitmap) -> Self {
+        let mut picker = Picker::new(held.len());
+        held.iter().for_each(|index| picker.open(index));
         Self { picker, promises: BTreeMap::new() }
     }
 
@@ -51,6 +52,11 @@ impl Spread {
     /// A device that had announced the chunk is gone.
     pub fn lose(&mut self, index: u32) {
         self.picker.lose(index);
+    }
+
+    /// The seed no longer holds the chunk.
+    pub fn spoilt(&mut self, index: u32) {
+        self.picker.close(index);
     }
 
     /// Takes back what was promised to a peer that left.
@@ -96,14 +102,14 @@ mod tests {
 
     #[test]
     fn every_chunk_goes_out_once() {
-        let mut spread = Spread::new(5);
+        let mut spread = Spread::new(&Bitmap::full(5));
         assert_eq!(choose_all(&mut spread, ANN, Time(0)), [0, 1, 2, 3, 4]);
         assert_eq!(choose_all(&mut spread, BOB, Time(0)), [0_u32; 0]);
     }
 
     #[test]
     fn a_receiver_that_dies_frees_its_chunks() {
-        let mut spread = Spread::new(3);
+        let mut spread = Spread::new(&Bitmap::full(3));
         choose_all(&mut spread, ANN, Time(0));
         spread.gain(1); // announced, then its holder is lost as a holder
         spread.peer_left(ANN);
@@ -113,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_promise_that_is_never_announced_expires() {
-        let mut spread = Spread::new(2);
+        let mut spread = Spread::new(&Bitmap::full(2));
         choose_all(&mut spread, ANN, Time(0));
         spread.gain(0);
         let later = spread.wakeup().unwrap();

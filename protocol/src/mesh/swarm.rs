@@ -73,7 +73,10 @@ impl Swarm {
     pub fn new(release: ManifestId, chunks: Arc<[ChunkRef]>, held: Bitmap, role: Role, now: Time) -> Self {
         let len = held.len();
         let mut picker = Picker::new(len);
-        (0..len).filter(|index| !held.contains(*index)).for_each(|index| picker.open(index));
+        // A seed's chunks come from its publisher, not from devices.
+        if role == Role::Device {
+            (0..len).filter(|index| !held.contains(*index)).for_each(|index| picker.open(index));
+        }
         let held_bytes = held.iter().map(|index| u64::from(chunks[index as usize].bytes)).sum();
         Self {
             release,
@@ -83,7 +86,7 @@ impl Swarm {
             picker,
             askers: vec![0; len as usize],
             sources: BTreeMap::new(),
-            spread: (role == Role::Seed).then(|| Spread::new(len)),
+            spread: (role == Role::Seed).then(|| Spread::new(&held)),
             unannounced: Vec::new(),
             announce_at: None,
             progress_at: now,
@@ -241,6 +244,9 @@ impl Swarm {
     pub fn spoilt(&mut self, index: u32, replaced: bool) {
         if self.held.remove(index) {
             self.held_bytes -= u64::from(self.chunks[index as usize].bytes);
+            if let Some(spread) = &mut self.spread {
+                spread.spoilt(index);
+            }
             if replaced {
                 self.picker.open(index);
                 self.sources.values_mut().for_each(|(_, source)| source.dry = false);
