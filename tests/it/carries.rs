@@ -141,10 +141,8 @@ fn the_school_dies_once_the_laptops_together_hold_everything() {
     let ann = class.laptop("ann", &[observer.address]);
     let bob = class.laptop("bob", &[observer.address, ann.address]);
     let cleo = class.laptop("cleo", &[observer.address, ann.address, bob.address]);
-    let mut school = class.school_with(
-        &["--listen", "127.0.0.1:0", "--no-mdns"],
-        &[ann.address, bob.address, cleo.address],
-    );
+    let mut school =
+        class.school_with(&["--listen", "127.0.0.1:0", "--no-mdns"], &[ann.address, bob.address, cleo.address]);
 
     let mut held: BTreeMap<PeerId, Bitmap> = BTreeMap::new();
     observer.until("the laptops together hold everything", |happening| {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// What rsync would have to change to make `actual` the same as `expected`, a line each; times of
-/// directories alone are no difference.
+/// directories alone are no difference. Times are compared to the nanosecond.
 pub fn differences(expected: &Path, actual: &Path) -> Vec<String> {
     let slash = |path: &Path| format!("{}/", path.display());
     let output = Command::new("rsync")
-        .args(["-aHXn", "--checksum", "--delete", "--itemize-changes"])
+        .args(["-aHXn", "--checksum", "--delete", "--itemize-changes", "--modify-window=-1"])
         .args([slash(expected), slash(actual)])
         .output()
         .expect("rsync judges the trees; install it");

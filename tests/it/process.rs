@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Nothing that a test waits for takes so long, even in a debug build on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A school or a laptop. It is killed when this is dropped, and ends by itself if the tests die.
 pub struct Process {

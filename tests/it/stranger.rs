@@ -88,11 +88,7 @@ impl Drop for Stranger {
     }
 }
 
-async fn behave(
-    mut network: Network,
-    mut manners: impl FnMut(&Happening) -> Vec<Say>,
-    heard: Sender<Happening>,
-) {
+async fn behave(mut network: Network, mut manners: impl FnMut(&Happening) -> Vec<Say>, heard: Sender<Happening>) {
     loop {
         let happening = network.next(true).await;
         if let Some(peer) = peer_of(&happening) {

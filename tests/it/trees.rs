@@ -17,9 +17,10 @@ pub enum Edition {
 
 /// Bytes that no program can compress, the same for the same name.
 pub fn noise(name: &str, bytes: usize) -> Vec<u8> {
-    let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
-        (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    }) | 1;
+    let mut state = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        | 1;
     let mut noise = Vec::with_capacity(bytes + 8);
     while noise.len() < bytes {
         state ^= state << 13;
