@@ -35,7 +35,8 @@ pub struct Source {
     pub dry: bool,
     last_progress: Time,
     stalls: u32,
-    resume_at: Time,
+    /// While it is left alone after a stall: until when.
+    resume_at: Option<Time>,
     rate_bytes_per_s: u64,
     sample_start: Time,
     sample_bytes: u64,
@@ -51,16 +52,26 @@ impl Source {
             dry: false,
             last_progress: now,
             stalls: 0,
-            resume_at: now,
+            resume_at: None,
             rate_bytes_per_s: 0,
             sample_start: now,
             sample_bytes: 0,
         }
     }
 
+    /// Ends the wait after a stall once it is over.
+    pub fn resume(&mut self, now: Time) {
+        self.resume_at.take_if(|at| *at <= now);
+    }
+
+    /// Whether it stalled and has not delivered since; what it was asked for then may still come.
+    pub fn is_late(&self) -> bool {
+        self.stalls > 0
+    }
+
     /// How many more chunks may be asked of it now.
-    pub fn room(&self, now: Time) -> u32 {
-        if now < self.resume_at {
+    pub fn room(&self) -> u32 {
+        if self.resume_at.is_some() {
             return 0;
         }
         let window = if self.stalls > 0 { 1 } else { self.window() };
@@ -95,7 +106,7 @@ impl Source {
         }
         self.last_progress = now;
         self.stalls = 0;
-        self.resume_at = now;
+        self.resume_at = None;
         self.sample_bytes += u64::from(bytes);
         let elapsed = now.since(self.sample_start);
         if elapsed >= RATE_SAMPLE {
@@ -122,12 +133,12 @@ impl Source {
     pub fn stalled(&mut self, now: Time) -> Vec<u32> {
         let wait = BACKOFF.times(1 << self.stalls.min(BACKOFF_DOUBLINGS_MAX));
         self.stalls += 1;
-        self.resume_at = now + wait;
+        self.resume_at = Some(now + wait);
         std::mem::take(&mut self.in_flight).into_keys().collect()
     }
 
     /// When a stalled peer may be asked again, if it is waiting.
     pub fn resumes_at(&self) -> Option<Time> {
-        (self.stalls > 0 && self.in_flight.is_empty()).then_some(self.resume_at)
+        self.resume_at
     }
 }

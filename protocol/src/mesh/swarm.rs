@@ -121,7 +121,7 @@ impl Swarm {
         let missing = index < self.held.len() && !self.held.contains(index) && !self.landed.contains(index);
         missing
             && self.sources.get(&peer).is_some_and(|(_, source)| {
-                source.credit > 0 || source.in_flight.contains_key(&index) || source.resumes_at().is_some()
+                source.credit > 0 || source.in_flight.contains_key(&index) || source.is_late()
             })
     }
 
@@ -250,6 +250,7 @@ impl Swarm {
         if let Some(spread) = &mut self.spread {
             spread.expire(now);
         }
+        self.sources.values_mut().for_each(|(_, source)| source.resume(now));
         let mut asks = self.give_up_on_stalled(now);
         if self.picker.open_count() > 0 {
             let peers: Vec<PeerId> = self.sources.keys().copied().collect();
@@ -282,7 +283,7 @@ impl Swarm {
             return None;
         }
         let mut indexes = Vec::new();
-        for _ in 0..source.room(now) {
+        for _ in 0..source.room() {
             let Some(index) = self.picker.pick_rarest(rng, |index| source.held.contains(index)) else {
                 source.dry = true;
                 break;
@@ -301,9 +302,9 @@ impl Swarm {
             return None;
         }
         let (peer, (_, source)) =
-            self.sources.iter_mut().find(|(_, (role, source))| *role == Role::Seed && source.room(now) > 0)?;
+            self.sources.iter_mut().find(|(_, (role, source))| *role == Role::Seed && source.room() > 0)?;
         let mut indexes = Vec::new();
-        for _ in 0..source.room(now) {
+        for _ in 0..source.room() {
             let rarest = self.picker.pick_unheld(rng).or_else(|| self.picker.pick_rarest(rng, |_| true));
             let Some(index) = rarest else { break };
             source.asked(index, now);
@@ -333,7 +334,7 @@ impl Swarm {
         let idle: Vec<PeerId> = self
             .sources
             .iter()
-            .filter(|(_, (_, source))| source.in_flight.is_empty() && source.room(now) > 0)
+            .filter(|(_, (_, source))| source.in_flight.is_empty() && source.room() > 0)
             .map(|(peer, _)| *peer)
             .collect();
         let mut asks = Vec::new();
