@@ -133,7 +133,7 @@ pub enum Verdict {
     Stored,
     /// Not the bytes that its name asks for.
     WrongBytes,
-    /// The release is no longer wanted here, so nothing was checked or written.
+    /// The node did not expect it, so nothing was checked or written.
     Unwanted,
 }
 

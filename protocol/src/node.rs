@@ -450,7 +450,11 @@ impl Node {
         verdict: Verdict,
     ) {
         match verdict {
-            Verdict::Unwanted => {}
+            Verdict::Unwanted => {
+                if let Some(swarm) = self.swarms.get_mut(&release) {
+                    swarm.unneeded(from, index, bytes, now);
+                }
+            }
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
             Verdict::Stored => {
                 let Some(swarm) = self.swarms.get_mut(&release) else { return };

@@ -203,6 +203,15 @@ impl Swarm {
         self.withdraw(index)
     }
 
+    /// A chunk arrived that is of no use: it is here already, or was not asked for.
+    pub fn unneeded(&mut self, peer: PeerId, index: u32, wire_bytes: u64, now: Time) {
+        self.tally.duplicate_bytes += wire_bytes;
+        let Some(chunk) = self.chunks.get(index as usize) else { return };
+        if let Some((_, source)) = self.sources.get_mut(&peer) {
+            source.delivered(index, chunk.bytes, now);
+        }
+    }
+
     /// Stored chunks have become durable.
     pub fn durable(&mut self, indexes: &[u32], now: Time) {
         for index in indexes {
