@@ -56,7 +56,7 @@ mod tests {
         let tenths = |work: &Work| kumar_ross(work).0 / 100_000;
         assert_eq!(tenths(&work(30, 100 * MBIT, 1000 * MBIT, 1000 * MBIT)), 858); // F/u_s
         assert_eq!(tenths(&work(30, 100 * MBIT, 1000 * MBIT, 10 * MBIT)), 8589); // F/d_min
-        assert_eq!(tenths(&work(30, 100 * MBIT, MBIT, 1000 * MBIT)), 1982); // N*F/(u_s + sum u_i)
+        assert_eq!(tenths(&work(30, 100 * MBIT, MBIT, 1000 * MBIT)), 19822); // N*F/(u_s + sum u_i)
     }
 
     #[test]

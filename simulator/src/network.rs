@@ -181,8 +181,8 @@ fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
 fn neighbours(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
     let mut linked: Vec<BTreeSet<HostId>> = vec![BTreeSet::new(); laptops + 1];
     let mut link = |a: usize, b: usize| {
-        let new = a != b && linked[a].len() <= PEERS_MAX && (a == 0 || linked[b].len() <= PEERS_MAX);
-        if new {
+        let full = |host: usize| host != HostId::SEED.0 && linked[host].len() > PEERS_MAX;
+        if a != b && !full(a) && !full(b) {
             linked[a].insert(HostId(b));
             linked[b].insert(HostId(a));
         }
