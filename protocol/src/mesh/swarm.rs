@@ -353,19 +353,25 @@ impl Swarm {
         (idle && self.picker.open_count() > 0).then(|| seed_ready.max(self.progress_at + STARVES_AFTER))
     }
 
-    /// Asks an idle peer for a chunk that another has owed for long, once per chunk.
+    /// At the end, with every missing chunk in flight: asks an idle peer for one that another has owed for
+    /// long, once per chunk. The school is spared unless nothing arrives at all.
     fn hedge(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
         self.hedge_at = None;
-        let idle: Vec<PeerId> = self
+        if self.picker.open_count() > 0 {
+            return Vec::new();
+        }
+        let starves_at = self.progress_at + STARVES_AFTER;
+        let idle: Vec<(PeerId, Role)> = self
             .sources
             .iter()
             .filter(|(_, (_, source))| source.in_flight.is_empty() && source.room() > 0)
-            .map(|(peer, _)| *peer)
+            .map(|(peer, (role, _))| (*peer, *role))
             .collect();
         let mut asks = Vec::new();
-        for peer in idle {
+        for (peer, role) in idle {
             let Some((asked, index)) = self.longest_owed_that(peer) else { continue };
-            let due = asked + HEDGE_AFTER;
+            let late_at = asked + HEDGE_AFTER;
+            let due = if role == Role::Seed { late_at.max(starves_at) } else { late_at };
             if due > now {
                 self.hedge_at = Some(self.hedge_at.map_or(due, |at| at.min(due)));
                 continue;
