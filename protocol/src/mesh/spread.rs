@@ -98,7 +98,7 @@ mod tests {
     fn every_chunk_goes_out_once() {
         let mut spread = Spread::new(5);
         assert_eq!(choose_all(&mut spread, ANN, Time(0)), [0, 1, 2, 3, 4]);
-        assert_eq!(choose_all(&mut spread, BOB, Time(0)), []);
+        assert!(choose_all(&mut spread, BOB, Time(0)).is_empty());
     }
 
     #[test]

@@ -334,9 +334,8 @@ impl Swarm {
     /// When this device will have waited long enough in vain: only while something is missing, no device
     /// owes anything, and there is a seed to ask. Once it starves it does not wait again for each window.
     fn starves_at(&self) -> Option<Time> {
-        let owes = |(role, source): &(Role, Source)| {
-            !source.in_flight.is_empty() && (*role == Role::Device || !self.starving)
-        };
+        let owes =
+            |(role, source): &(Role, Source)| !source.in_flight.is_empty() && (*role == Role::Device || !self.starving);
         if self.picker.open_count() == 0 || self.sources.values().any(owes) {
             return None;
         }
