@@ -128,3 +128,65 @@ impl Fetch {
         WantDocument { id: self.document.id(), base: self.base, offset }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ManifestId;
+    use crate::update::Listed;
+
+    const ANN: PeerId = PeerId(1);
+    const BOB: PeerId = PeerId(2);
+    const NOW: Time = Time(1_000_000);
+    const BASE: DocumentId = DocumentId::Manifest(ManifestId([2; 32]));
+
+    fn fetch() -> Fetch {
+        let path = "stable/tree_1.0.manifest".parse().unwrap();
+        let listed = Listed { path, manifest: ManifestId([1; 32]), manifest_bytes: 6 };
+        Fetch::new(Document::Manifest(listed), Some(BASE))
+    }
+
+    fn slice(offset: u64, bytes: &[u8], encoded_bytes: u64) -> Slice {
+        let id = DocumentId::Manifest(ManifestId([1; 32]));
+        Slice { id, base: None, encoded_bytes, offset, bytes: bytes.to_vec().into() }
+    }
+
+    #[test]
+    fn a_document_comes_slice_by_slice_from_the_first_candidate() {
+        let mut fetch = fetch();
+        let (peer, want) = fetch.ask([ANN, BOB].into_iter(), NOW).unwrap();
+        assert_eq!((peer, want.offset, want.base), (ANN, 0, Some(BASE)));
+        assert!(fetch.ask([BOB].into_iter(), NOW).is_none(), "one peer at a time");
+        let more = fetch.slice(ANN, slice(0, b"abc", 6), NOW);
+        assert!(matches!(more, Some(Progress::More(WantDocument { offset: 3, .. }))));
+        let whole = fetch.slice(ANN, slice(3, b"def", 6), NOW);
+        assert!(matches!(whole, Some(Progress::Whole(None, bytes)) if bytes == b"abcdef"));
+    }
+
+    #[test]
+    fn a_peer_that_is_late_is_replaced_and_what_it_sent_is_dropped() {
+        let mut fetch = fetch();
+        fetch.ask([ANN].into_iter(), NOW);
+        fetch.slice(ANN, slice(0, b"abc", 6), NOW);
+        let late = fetch.wakeup().unwrap();
+        let (peer, want) = fetch.ask([ANN, BOB].into_iter(), late).unwrap();
+        assert_eq!((peer, want.offset), (BOB, 0));
+        assert!(fetch.slice(ANN, slice(3, b"def", 6), late).is_none(), "nobody asked it");
+    }
+
+    #[test]
+    fn absurd_slices_are_called_so() {
+        let bad = [
+            slice(1, b"abc", 6),
+            slice(0, b"", 6),
+            slice(0, b"abcdefg", 6),
+            slice(0, b"abc", 7 + ENCODING_OVERHEAD_BYTES),
+            Slice { base: Some(DocumentId::Manifest(ManifestId([9; 32]))), ..slice(0, b"abc", 6) },
+        ];
+        for bad in bad {
+            let mut fetch = fetch();
+            fetch.ask([ANN].into_iter(), NOW);
+            assert!(matches!(fetch.slice(ANN, bad, NOW), Some(Progress::Absurd)));
+        }
+    }
+}

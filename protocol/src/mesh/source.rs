@@ -13,8 +13,9 @@ const WINDOW_CHUNKS_MIN: u32 = 2;
 /// A pipeline never holds more than 2 MiB of average chunks, which bounds memory on both sides.
 const WINDOW_CHUNKS_MAX: u32 = 32;
 /// A peer that owes chunks and sends none for this long, beyond four times what its rate promised,
-/// has stalled; its chunks are asked of others.
-const STALL: Span = Span::from_millis(1_000);
+/// has stalled; its chunks are asked of others. A peer with 24 askers on a slow link answers each of them
+/// only every few seconds; to wait costs little, because at the end what is late is hedged.
+const STALL: Span = Span::from_secs(5);
 /// The first wait before a stalled peer is asked again; it doubles with each further stall.
 const BACKOFF: Span = Span::from_secs(2);
 /// Doublings of the wait end here, so that a peer that recovers is used again within minutes.
@@ -92,9 +93,12 @@ impl Source {
     /// Notes that a chunk was asked of it.
     pub fn asked(&mut self, index: u32, now: Time) {
         if self.in_flight.is_empty() {
+            // Time in which nothing was asked says nothing of the peer's rate.
+            if now.since(self.last_progress) > RATE_SAMPLE {
+                self.sample_start = now;
+                self.sample_bytes = 0;
+            }
             self.last_progress = now;
-            self.sample_start = now;
-            self.sample_bytes = 0;
         }
         self.in_flight.insert(index, now);
     }
@@ -125,7 +129,7 @@ impl Source {
         let owed_bytes = self.in_flight.len() as u64 * u64::from(CHUNK_BYTES_AVERAGE);
         let promised = owed_bytes.saturating_mul(1_000_000).checked_div(self.rate_bytes_per_s).unwrap_or(0);
         // A rate that has decayed to almost nothing must not buy an endless wait.
-        let promised = Span(promised.min(STALL.times(5).0));
+        let promised = Span(promised.min(STALL.0));
         Some(self.last_progress + STALL + promised.times(4))
     }
 
@@ -140,5 +144,79 @@ impl Source {
     /// When a stalled peer may be asked again, if it is waiting.
     pub fn resumes_at(&self) -> Option<Time> {
         self.resume_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK_BYTES: u32 = CHUNK_BYTES_AVERAGE;
+
+    fn source() -> Source {
+        Source::new(Bitmap::full(1000), Time::default())
+    }
+
+    /// Delivers a chunk every `gap` for a second, keeping one in flight, and returns the time after.
+    fn deliver_for_a_second(source: &mut Source, gap: Span) -> Time {
+        let mut now = Time::default();
+        for index in 0.. {
+            source.asked(index, now);
+            now += gap;
+            source.delivered(index, CHUNK_BYTES, now);
+            if now >= Time(1_000_000) {
+                break;
+            }
+        }
+        now
+    }
+
+    #[test]
+    fn a_fast_peer_gets_a_deep_pipeline_and_a_slow_one_a_shallow_one() {
+        let mut fast = source();
+        deliver_for_a_second(&mut fast, Span::from_millis(5));
+        assert!((28..=30).contains(&fast.room()), "150 ms at one chunk in 5 ms");
+        let mut slow = source();
+        deliver_for_a_second(&mut slow, Span::from_millis(400));
+        assert_eq!(slow.room(), WINDOW_CHUNKS_MIN);
+    }
+
+    #[test]
+    fn a_peer_that_owes_nothing_never_stalls() {
+        let mut source = source();
+        assert_eq!(source.stalls_at(), None);
+        source.asked(3, Time(5));
+        assert_eq!(source.stalls_at(), Some(Time(5) + STALL));
+        source.delivered(3, CHUNK_BYTES, Time(9));
+        assert_eq!(source.stalls_at(), None);
+    }
+
+    #[test]
+    fn a_peer_that_stalls_again_and_again_is_left_alone_for_longer_and_longer() {
+        let mut source = source();
+        let mut now = Time::default();
+        let mut waits = Vec::new();
+        for index in 0..8 {
+            source.asked(index, now);
+            assert_eq!(source.stalled(now), [index]);
+            let until = source.resumes_at().unwrap();
+            waits.push(until.since(now).0 / 1_000_000);
+            now = until;
+            source.resume(now);
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 64, 64]);
+    }
+
+    #[test]
+    fn a_rate_that_has_fallen_to_nothing_buys_no_endless_wait() {
+        let mut source = source();
+        let mut now = deliver_for_a_second(&mut source, Span::from_millis(5));
+        for index in 0..20 {
+            source.asked(1_000 + index, now);
+            now += Span::from_secs(100);
+            source.delivered(1_000 + index, 1, now);
+        }
+        source.asked(7, now);
+        assert!(source.stalls_at().unwrap().since(now) <= STALL.times(21));
     }
 }
