@@ -1,4 +1,4 @@
-//! Who can reach whom: the hosts' ports, the graph of neighbours, the connections that stand, bans and partitions.
+//! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
 
 use crate::link::Link;
 use crate::scenario::{HostId, Scenario};
@@ -58,7 +58,7 @@ pub enum State {
 /// The network between the hosts.
 pub struct Network {
     ports: Vec<Port>,
-    neighbours: Vec<Vec<HostId>>,
+    peers: Vec<Vec<HostId>>,
     connections: Vec<Connection>,
     /// By pair, the lower host first, the newest connection.
     newest: BTreeMap<(HostId, HostId), PeerId>,
@@ -77,7 +77,7 @@ impl Network {
             scenario.each_laptop().map(|laptop| port(laptop.up_bits_per_s, laptop.down_bits_per_s, laptop.latency));
         Self {
             ports: seed.chain(laptops).collect(),
-            neighbours: neighbours(scenario.laptop_count(), rng_seed),
+            peers: peers(scenario.laptop_count(), rng_seed),
             connections: Vec::new(),
             newest: BTreeMap::new(),
             banned: BTreeSet::new(),
@@ -96,8 +96,8 @@ impl Network {
     }
 
     /// Whom a host knows of.
-    pub fn neighbours(&self, host: HostId) -> &[HostId] {
-        &self.neighbours[host.0]
+    pub fn peers(&self, host: HostId) -> &[HostId] {
+        &self.peers[host.0]
     }
 
     /// How long a packet takes between two hosts.
@@ -178,7 +178,7 @@ fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
 
 /// Every laptop knows the seed. Up to the bound on peers all laptops know each other; beyond it each
 /// knows about that many at random, which keeps the graph connected.
-fn neighbours(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
+fn peers(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
     let mut linked: Vec<BTreeSet<HostId>> = vec![BTreeSet::new(); laptops + 1];
     let mut link = |a: usize, b: usize| {
         let full = |host: usize| host != HostId::SEED.0 && linked[host].len() > PEERS_MAX;
@@ -192,14 +192,14 @@ fn neighbours(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
         if laptops <= PEERS_MAX + 1 {
             (1..laptop).for_each(|other| link(laptop, other));
         } else {
-            let mut rng = Rng::new(rng_seed, laptop as u64, "neighbours");
+            let mut rng = Rng::new(rng_seed, laptop as u64, "peers");
             (0..4 * PEERS_MAX).for_each(|_| {
                 let other = 1 + usize::try_from(rng.below(laptops as u64)).unwrap_or(0);
                 link(laptop, other);
             });
         }
     }
-    let mut rng = Rng::new(rng_seed, 0, "order of neighbours");
+    let mut rng = Rng::new(rng_seed, 0, "order of peers");
     let shuffled = |linked: BTreeSet<HostId>| {
         let mut hosts: Vec<(u64, HostId)> = linked.into_iter().map(|host| (rng.next_u64(), host)).collect();
         hosts.sort_unstable();
@@ -214,13 +214,13 @@ mod tests {
 
     #[test]
     fn a_classroom_knows_each_other() {
-        let graph = neighbours(20, &[1; 32]);
+        let graph = peers(20, &[1; 32]);
         assert!(graph.iter().all(|hosts| hosts.len() == 20));
     }
 
     #[test]
     fn beyond_the_bound_each_laptop_knows_the_seed_and_some_others() {
-        let graph = neighbours(200, &[1; 32]);
+        let graph = peers(200, &[1; 32]);
         assert_eq!(graph[0].len(), 200);
         for hosts in &graph[1..] {
             assert!(hosts.contains(&HostId::SEED));

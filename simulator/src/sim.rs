@@ -281,7 +281,7 @@ impl Sim<'_> {
         if self.hosts[host.0].is_up() {
             return;
         }
-        for neighbour in self.network.neighbours(host).to_vec() {
+        for neighbour in self.network.peers(host).to_vec() {
             if let Some(stale) = self.network.between(host, neighbour) {
                 self.close(stale);
             }
@@ -301,7 +301,7 @@ impl Sim<'_> {
 
     /// Connects a host to every neighbour that is up and can be reached.
     fn connect_to_neighbours(&mut self, host: HostId) {
-        for other in self.network.neighbours(host).to_vec() {
+        for other in self.network.peers(host).to_vec() {
             let both_up = self.hosts[host.0].is_up() && self.hosts[other.0].is_up();
             if !both_up || !self.network.may_connect(host, other) {
                 continue;
