@@ -206,12 +206,13 @@ impl Node {
     fn advance_swarm(&mut self, now: Time, release: ManifestId) {
         let Some(swarm) = self.swarms.get_mut(&release) else { return };
         let asks = swarm.asks(now, &mut self.rng);
-        let gained = swarm.announcement(now);
+        let gained = swarm.announcement(now).map(|indexes| {
+            let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
+            (Message::Gained(Chunks { release, indexes }), listeners)
+        });
         let complete = swarm.held().is_full();
-        let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
         self.say(release, asks);
-        if let Some(indexes) = gained {
-            let told = Message::Gained(Chunks { release, indexes });
+        if let Some((told, listeners)) = gained {
             listeners.into_iter().for_each(|peer| self.send(peer, told.clone()));
         }
         let applies = self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. }));

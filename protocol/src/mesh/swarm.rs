@@ -64,6 +64,8 @@ pub struct Swarm {
     unannounced: Vec<u32>,
     announce_at: Option<Time>,
     progress_at: Time,
+    /// Since devices had nothing to give, chunks are asked of a seed by name; until a device gives one again.
+    starving: bool,
     hedge_at: Option<Time>,
     tally: Tally,
 }
@@ -90,6 +92,7 @@ impl Swarm {
             unannounced: Vec::new(),
             announce_at: None,
             progress_at: now,
+            starving: false,
             hedge_at: None,
             tally: Tally::default(),
             chunks,
@@ -208,7 +211,10 @@ impl Swarm {
         }
         match from {
             Some(Role::Seed) => self.tally.from_seeds_bytes += wire_bytes,
-            _ => self.tally.from_devices_bytes += wire_bytes,
+            _ => {
+                self.starving = false;
+                self.tally.from_devices_bytes += wire_bytes;
+            }
         }
         self.tally.chunks += 1;
         self.progress_at = now;
@@ -337,20 +343,23 @@ impl Swarm {
             self.askers[index as usize] += 1;
             indexes.push(index);
         }
+        self.starving = true;
         Some((*peer, Ask::Chunks(indexes)))
     }
 
-    /// When this device will have waited long enough in vain: only while something is missing, nothing
-    /// is in flight, and there is a seed to ask.
+    /// When this device will have waited long enough in vain: only while something is missing, no device
+    /// owes anything, and there is a seed to ask. Once it starves it does not wait again for each window.
     fn starves_at(&self) -> Option<Time> {
-        let idle = self.sources.values().all(|(_, source)| source.in_flight.is_empty());
-        let seed_ready = self
-            .sources
-            .values()
-            .filter(|(role, _)| *role == Role::Seed)
-            .map(|(_, source)| source.resumes_at().unwrap_or_default())
-            .min()?;
-        (idle && self.picker.open_count() > 0).then(|| seed_ready.max(self.progress_at + STARVES_AFTER))
+        let owes =
+            |(role, source): &(Role, Source)| !source.in_flight.is_empty() && (*role == Role::Device || !self.starving);
+        if self.picker.open_count() == 0 || self.sources.values().any(owes) {
+            return None;
+        }
+        let seeds = self.sources.values().filter(|(role, _)| *role == Role::Seed).map(|(_, source)| source);
+        let ready = seeds.filter(|seed| seed.room() > 0 || seed.resumes_at().is_some());
+        let ready_at = ready.map(|seed| seed.resumes_at().unwrap_or_default()).min()?;
+        let waits = if self.starving { Span::default() } else { STARVES_AFTER };
+        Some(ready_at.max(self.progress_at + waits))
     }
 
     /// At the end, with every missing chunk in flight: asks an idle peer for one that another has owed for
