@@ -51,7 +51,7 @@ fn uphold_in_code(rule: impl Fn(&str, &str) -> Vec<Breach>) {
 #[track_caller]
 fn uphold(breaches: Vec<Breach>) {
     let lines: Vec<String> = breaches.iter().map(Breach::to_string).collect();
-    assert!(lines.is_empty(), "{} breaches of the laws:\n{}", lines.len(), lines.join("\n"));
+    assert!(lines.is_empty(), "laws broken, {} in all:\n{}", lines.len(), lines.join("\n"));
 }
 
 #[test]

@@ -18,8 +18,8 @@ const VAGUE: [&str; 9] =
 const MAY_SLEEP: [(&str, &str); 0] = [];
 
 /// Words that the glossary forbids, and what to say. Those that have another, lawful meaning in code
-/// (`stream`, `update`, `index`, `request`) are left to the reader.
-const FORBIDDEN_WORDS: [(&str, &str); 20] = [
+/// (`stream`, `update`, `index`, `request`, a graph's `neighbour`) are left to the reader.
+const FORBIDDEN_WORDS: [(&str, &str); 18] = [
     ("agent", "node"),
     ("bitfield", "have, held"),
     ("blob", "chunk"),
@@ -28,8 +28,6 @@ const FORBIDDEN_WORDS: [(&str, &str); 20] = [
     ("install", "apply"),
     ("metainfo", "manifest"),
     ("mirror", "origin"),
-    ("neighbor", "peer"),
-    ("neighbour", "peer"),
     ("outstanding", "in flight"),
     ("pending", "in flight"),
     ("piece", "chunk"),

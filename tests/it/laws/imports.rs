@@ -75,7 +75,7 @@ pub fn across_the_wings(path: &str, text: &str) -> Vec<Breach> {
     let climbed = first_names(&code, "super").into_iter().filter(|(_, name)| *name != own && WINGS.contains(name));
     let breach = |(line, name): (usize, &str)| {
         let remedy = format!(
-            "{own} names {name}; wings know themselves and the ground floor ({}), so let node.rs carry the value",
+            "{own} names {name}; wings know themselves and the ground floor ({}), so let the node carry the value",
             GROUND_FLOOR.join(", ")
         );
         Breach::new(path, line, "content, trust and mesh do not know each other", remedy)
