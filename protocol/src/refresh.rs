@@ -138,8 +138,10 @@ impl Refresh {
     }
 
     fn question_for_a_peer(&self, trust: &TrustedSet) -> Option<Request> {
-        let need = trust.needs().into_iter().next();
         let timestamp = trust.timestamp_version();
+        // Asked at every input, so the costly question is asked only while something is missing.
+        let complete = timestamp.is_some() && trust.head().map(|head| head.timestamp) == timestamp;
+        let need = if complete { None } else { trust.needs().into_iter().next() };
         self.heads
             .iter()
             .map(|(peer, head)| (Source::Peer(*peer), head))

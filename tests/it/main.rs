@@ -7,6 +7,7 @@ mod interop;
 mod judge;
 mod kills;
 mod lab;
+mod laws;
 mod liars;
 mod mistakes;
 mod needs;

@@ -1,6 +1,7 @@
 //! The verbs of `homeroom`, a file each. This folder alone names clap.
 
 mod apply;
+mod demo;
 mod enroll;
 mod init;
 mod publish;
@@ -28,6 +29,7 @@ use std::time::SystemTime;
   3  not set up yet: no such repository, home not enrolled
   4  in use: home or repository held by another process, port taken
   5  the version is taken
+130  interrupted (demo)
 
 Examples:
   homeroom demo
@@ -44,6 +46,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// See it at work: a publisher, a school and laptops on this machine
+    Demo(demo::Arguments),
     /// Make an empty repository and the keys that sign for it
     Init(init::Arguments),
     /// Publish a directory as a new release of a channel
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         .without_time()
         .init();
     let result = match verb {
+        Verb::Demo(arguments) => demo::run(arguments),
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Publish(arguments) => publish::run(arguments),
         Verb::Enroll(arguments) => enroll::run(arguments),
@@ -116,6 +121,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     const NOT_SET_UP: u8 = 3;
     const IN_USE: u8 = 4;
     const VERSION_TAKEN: u8 = 5;
+    const INTERRUPTED: u8 = 130;
     for cause in error.chain() {
         if let Some(HomeError::Locked(_)) = cause.downcast_ref() {
             return IN_USE;
@@ -123,12 +129,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             return IN_USE;
         } else if let Some(NetworkError::Listen { .. }) = cause.downcast_ref() {
             return IN_USE;
-        } else if let Some(StateError::NotEnrolled(_)) = cause.downcast_ref() {
+        } else if let Some(HomeError::State(StateError::NotEnrolled(_))) = cause.downcast_ref() {
             return NOT_SET_UP;
         } else if let Some(RepositoryError::NotRepository(_)) = cause.downcast_ref() {
             return NOT_SET_UP;
         } else if let Some(publish::Refused::Taken { .. }) = cause.downcast_ref() {
             return VERSION_TAKEN;
+        } else if let Some(demo::Interrupted) = cause.downcast_ref() {
+            return INTERRUPTED;
         }
     }
     FAILED

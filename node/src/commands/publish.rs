@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use protocol::content::name::{ChannelName, TargetPath, TreeName};
 use protocol::content::version::Version;
 use protocol::trust::{Target, TrustedSet};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// What `homeroom publish` is told.
@@ -83,6 +84,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let published = publish_tree(&mut repository, &tree, &target, &options, &mut |progress: Progress| {
         bar.set_length(progress.tree_bytes);
         bar.set_position(progress.read_bytes);
+        ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
     let entry = Target { length: published.manifest_bytes, sha256: published.manifest.0, custom: None };

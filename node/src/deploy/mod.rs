@@ -50,5 +50,6 @@ pub use deployment::{Deployment, HomeError, tree_name};
 pub use need::{DiskFull, Need};
 pub use reuse::reuse;
 pub use staging::{StageError, Staging, WriteError};
+pub use trash::remove_tree;
 pub use tree::{ReadError, Tree};
 pub use verify::{Difference, What, verify};

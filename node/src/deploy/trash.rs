@@ -3,9 +3,24 @@
 use super::directory::Directory;
 use rustix::fs::FileType;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// What the names of trees being removed begin with; no version does.
 const PREFIX: &[u8] = b"trash-";
+
+/// Removes a directory and all that is in it, also where modes forbid that to their owner; returns the
+/// bytes of disk that this freed.
+///
+/// # Errors
+/// When the disk refuses; what is left can be removed by a second call.
+pub fn remove_tree(path: &Path) -> io::Result<u64> {
+    let path = path.canonicalize()?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the root of a file system is no tree of ours"));
+    };
+    remove(&Directory::open(parent)?, name.as_bytes())
+}
 
 /// Whether a tree of this name is being removed.
 pub(super) fn is_trash(name: &[u8]) -> bool {

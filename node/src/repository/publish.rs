@@ -21,6 +21,7 @@ use protocol::id::{ChunkId, ChunkListId, ChunkRef, ManifestId};
 use serde_bytes::ByteBuf;
 use std::io;
 use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -114,16 +115,19 @@ pub enum PublishError {
         /// Why.
         source: Box<ReleaseError>,
     },
+    /// Whoever asked for it no longer wants it.
+    #[error("publishing was stopped; nothing is released")]
+    Stopped,
 }
 
 /// Puts the tree at `tree` into `repository` as the release `target`. The repository must have been
-/// opened to publish. `progress` is called after every chunk.
+/// opened to publish. `progress` is called after every chunk, and may stop it there.
 pub fn publish_tree(
     repository: &mut Repository,
     tree: &Path,
     target: &TargetPath,
     options: &PublishOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Published, PublishError> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     publish_with(workers, repository, tree, target, options, progress)
@@ -135,7 +139,7 @@ fn publish_with(
     tree: &Path,
     target: &TargetPath,
     options: &PublishOptions,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Published, PublishError> {
     // The tree itself may be given through a link; beneath it none is followed.
     let tree = absolute(tree)?;
@@ -169,7 +173,7 @@ struct Reader<'a> {
     chunker: Chunker,
     chunk_list: ChunkListBuilder,
     state: Progress,
-    progress: &'a mut dyn FnMut(Progress),
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
 impl<'a> Reader<'a> {
@@ -177,7 +181,7 @@ impl<'a> Reader<'a> {
         packs: PackWriter<'a>,
         compressor: Compressor,
         captured: &[Captured],
-        progress: &'a mut dyn FnMut(Progress),
+        progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Self {
         let bytes = |entry: &Captured| if let Kind::File { bytes, .. } = entry.kind { bytes } else { 0 };
         Self {
@@ -222,7 +226,9 @@ impl<'a> Reader<'a> {
                     self.packs.add(chunk, encoding, &wire)?;
                 }
             }
-            (self.progress)(self.state);
+            if (self.progress)(self.state).is_break() {
+                return Err(PublishError::Stopped);
+            }
         }
         file.still_as_captured()?;
         Ok(*whole.finalize().as_bytes())
@@ -296,6 +302,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use tempfile::TempDir;
 
+    const GO_ON: ControlFlow<()> = ControlFlow::Continue(());
+
     fn target(version: &str) -> TargetPath {
         format!("stable/tree_{version}.manifest").parse().unwrap()
     }
@@ -332,7 +340,7 @@ mod tests {
     }
 
     fn publish(repository: &mut Repository, tree: &TempDir, version: &str) -> Result<Published, PublishError> {
-        publish_tree(repository, tree.path(), &target(version), &PublishOptions::default(), &mut |_| {})
+        publish_tree(repository, tree.path(), &target(version), &PublishOptions::default(), &mut |_| GO_ON)
     }
 
     /// All regular files as a device makes them: from the manifest, the list and the chunks alone.
@@ -376,10 +384,12 @@ mod tests {
     #[test]
     fn every_file_can_be_made_again_from_the_repository() {
         let (tree, (_home, mut repository)) = (tree(), repository());
-        let mut last = Progress::default();
-        let options = PublishOptions::default();
-        let published =
-            publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut |now| last = now).unwrap();
+        let (mut last, options) = (Progress::default(), PublishOptions::default());
+        let mut note = |now| {
+            last = now;
+            GO_ON
+        };
+        let published = publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut note).unwrap();
         let mut expected =
             BTreeMap::from([(b"-rf\n\xff".to_vec(), Vec::new()), (b"copy of 1".to_vec(), content(1, 700_000))]);
         for (name, bytes) in [(1u8, 700_000usize), (2, 600_000), (3, 10), (4, 1), (5, 3_000_000)] {
@@ -405,18 +415,10 @@ mod tests {
 
     #[test]
     fn one_worker_or_many_write_the_same_bytes() {
-        let tree = tree();
+        let (tree, target, options) = (tree(), target("1.0"), PublishOptions::default());
         let written = [1, 2, 5].map(|workers| {
             let (home, mut repository) = repository();
-            publish_with(
-                workers,
-                &mut repository,
-                tree.path(),
-                &target("1.0"),
-                &PublishOptions::default(),
-                &mut |_| {},
-            )
-            .unwrap();
+            publish_with(workers, &mut repository, tree.path(), &target, &options, &mut |_| GO_ON).unwrap();
             files(home.path())
         });
         assert!(written[0].len() >= 5);
@@ -443,7 +445,7 @@ mod tests {
         let refused = publish(&mut repository, &tree, "1.0").unwrap_err();
         assert!(matches!(refused, PublishError::Capture(CaptureError::Privileged(_))));
         let options = PublishOptions { allow_setuid: true, ..PublishOptions::default() };
-        let published = publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut |_| {}).unwrap();
+        let published = publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut |_| GO_ON).unwrap();
         let bytes = repository.manifest(&published.target, &published.manifest).unwrap();
         let manifest = VerifiedManifest::verify(&bytes, published.manifest, published.manifest_bytes).unwrap();
         assert_eq!(manifest.privileged, [ByteBuf::from("dir/3")]);
@@ -454,7 +456,7 @@ mod tests {
         let options = PublishOptions { mtime_s: Some(1_700_000_000), ..PublishOptions::default() };
         let manifests = [tree(), tree()].map(|tree| {
             let (_home, mut repository) = repository();
-            publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut |_| {}).unwrap().manifest
+            publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut |_| GO_ON).unwrap().manifest
         });
         assert_eq!(manifests[0], manifests[1]);
     }
@@ -469,18 +471,28 @@ mod tests {
         assert!(matches!(error, PublishError::RepositoryInTree { .. }));
     }
 
-    #[test]
-    fn a_publish_that_fails_leaves_the_repository_as_it_was() {
+    /// What a publish into an untouched repository fails with, having left it as it was.
+    fn failure(mut progress: impl FnMut(&TempDir, Progress) -> ControlFlow<()>) -> PublishError {
         let (tree, (home, mut repository)) = (tree(), repository());
-        let before = files(home.path());
-        let mut vandal = |now: Progress| {
-            if now.read_bytes > 1_000_000 {
-                fs::write(tree.path().join("dir/5"), b"somebody writes here").unwrap();
-            }
-        };
-        let options = PublishOptions::default();
-        let error = publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut vandal).unwrap_err();
-        assert!(matches!(error, PublishError::Capture(CaptureError::Changed(path)) if path.ends_with("dir/5")));
+        let (before, options) = (files(home.path()), PublishOptions::default());
+        let mut progress = |now| progress(&tree, now);
+        let error = publish_tree(&mut repository, tree.path(), &target("1.0"), &options, &mut progress).unwrap_err();
         assert_eq!(files(home.path()), before);
+        error
+    }
+
+    #[test]
+    fn somebody_writes_to_the_tree() {
+        let error = failure(|tree, _| {
+            fs::write(tree.path().join("dir/5"), b"somebody writes here").unwrap();
+            GO_ON
+        });
+        assert!(matches!(error, PublishError::Capture(CaptureError::Changed(path)) if path.ends_with("dir/5")));
+    }
+
+    #[test]
+    fn a_publish_is_stopped() {
+        let error = failure(|_, now| if now.read_bytes < 1_000_000 { GO_ON } else { ControlFlow::Break(()) });
+        assert!(matches!(error, PublishError::Stopped));
     }
 }
