@@ -154,7 +154,9 @@ fn the_school_dies_once_the_laptops_together_hold_everything() {
             }
             Happening::Message(peer, Message::Gained(gained)) => {
                 let held = held.get_mut(peer).unwrap();
-                gained.indexes.iter().for_each(|index| assert!(*index < chunks && (held.insert(*index) || true)));
+                gained.indexes.iter().for_each(|index| {
+                    held.insert(*index);
+                });
             }
             _ => {}
         }
