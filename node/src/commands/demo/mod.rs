@@ -146,7 +146,7 @@ impl Demo<'_> {
         }
         self.screen.say("copying a part of this machine's system, to have something to publish");
         let tree = self.directory.tree(1);
-        trees::collect(&tree, &self.interrupt)?;
+        trees::collect(Path::new("/"), &tree, &self.interrupt)?;
         Ok(tree)
     }
 
