@@ -12,7 +12,7 @@ use protocol::content::encoding::Encoding;
 use protocol::id::{ManifestId, RepositoryId};
 use protocol::limits::{ANNOUNCED_CHUNKS_MAX, FRAME_BYTES_MAX};
 use protocol::mesh::Role;
-use protocol::message::{ChunkHeader, Chunks, Hello, Holdings, Message, Slice};
+use protocol::message::{ChunkHeader, Chunks, Hello, Holdings, Message, Metadata, Slice};
 use serde_bytes::ByteBuf;
 use std::io::Write;
 use std::net::TcpStream;
@@ -219,21 +219,21 @@ fn a_chunk_header_that_promises_a_gigabyte_ends_the_connection() {
 }
 
 #[test]
-fn newer_metadata_that_another_key_signed_is_refused_and_its_bearer_banned() {
+fn newer_metadata_of_another_publisher_is_refused() {
     if !can_run(&[Need::Tool("rsync")]) {
         return;
     }
     let lesson = Lesson::new();
     // The forger has a repository, keys and a "newer" release of its own.
     let forger = Class::new();
-    for version in ["1.0", "1.1", "1.2", "9.0"] {
+    for version in ["1.0", "1.1", "9.0"] {
         let tree = forger.path(version);
         trees::bulk(&tree, 1, 10_000);
         forger.publish(&tree, version);
     }
     let forger = Manners::of(&forger, Role::Device);
-    let mut head = forger.truth.head().unwrap();
     let manners = lesson.manners(Role::Device);
+    let mut head = forger.truth.head().unwrap();
     let liar = Stranger::start(move |happening| match happening {
         Happening::Opened(_) => vec![Say::Message(manners.hello()), Say::Message(Message::Head(Some(head)))],
         Happening::Message(_, Message::WantMetadata(_)) => {
@@ -248,6 +248,37 @@ fn newer_metadata_that_another_key_signed_is_refused_and_its_bearer_banned() {
     let (mut ann, mut school) = lesson.start(&liar);
     let note = ann.until_note("is refused");
     assert!(note.contains("metadata from peer"), "{note}");
+    // It may be a node that a key rotation has not reached, so it is not banned.
+    lesson.ends_well(&mut ann, &mut school, 0);
+    let refused = ann.notes.iter().filter(|note| note.contains("is refused")).count();
+    assert!(refused < 60, "a liar that claims news without end has {refused} answers looked at");
+}
+
+#[test]
+fn metadata_with_a_flipped_byte_is_refused_and_its_bearer_banned() {
+    if !can_run(&[Need::Tool("rsync")]) {
+        return;
+    }
+    let lesson = Lesson::new();
+    let manners = lesson.manners(Role::Device);
+    let mut head = manners.truth.head().unwrap();
+    let liar = Stranger::start(move |happening| match happening {
+        Happening::Message(_, Message::WantMetadata(_)) => {
+            head.timestamp += 1;
+            let mut says = manners.answer(happening);
+            for say in &mut says {
+                if let Say::Message(Message::Metadata(Metadata { bytes: Some(bytes), .. })) = say {
+                    let at = bytes.windows(9).position(|word| word == b"\"expires\"").unwrap() + 11;
+                    bytes[at] = b'3';
+                }
+            }
+            says.push(Say::Message(Message::Head(Some(head))));
+            says
+        }
+        other => manners.answer(other),
+    });
+    let (mut ann, mut school) = lesson.start(&liar);
+    ann.until_note("is refused");
     ann.until_note("is banned");
     lesson.ends_well(&mut ann, &mut school, 1);
 }

@@ -42,7 +42,7 @@ impl Node {
         };
         match message {
             Message::Hello(_) => {}
-            Message::Head(head) => self.refresh.peer_has(from, head),
+            Message::Head(head) => self.refresh.peer_has(from, head, now),
             Message::WantMetadata(want) => self.want_metadata(from, &want),
             Message::Metadata(Metadata { role, bytes }) => {
                 self.metadata(now, Source::Peer(from), &role, bytes.as_ref().map(|bytes| bytes.as_slice()));
@@ -125,7 +125,11 @@ impl Node {
         }
     }
 
+    /// Bans a peer, unless it is gone: of several chunks that it sent, the first wrong one ends it.
     pub(super) fn ban(&mut self, peer: PeerId, why: String) {
+        if !self.peers.is_here(peer) {
+            return;
+        }
         self.peer_left(peer);
         self.outputs.push_back(Output::Ban(peer));
         self.outputs.push_back(Output::Event(Event::Banned { peer, why }));
