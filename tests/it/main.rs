@@ -3,6 +3,7 @@
 
 mod carries;
 mod class;
+mod disks;
 mod interop;
 mod judge;
 mod kills;

@@ -163,7 +163,10 @@ fn publish_with(
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CaptureError> {
-    path.canonicalize().map_err(|source| CaptureError::Io { path: path.to_owned(), source })
+    path.canonicalize().map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => CaptureError::NotDirectory(path.to_owned()),
+        _ => CaptureError::Io { path: path.to_owned(), source },
+    })
 }
 
 /// Reads the files of a tree, and lets what is new in them be compressed and packed.
