@@ -13,6 +13,7 @@ mod laws;
 mod liars;
 mod mistakes;
 mod needs;
+mod parity;
 mod process;
 mod stranger;
 mod trees;

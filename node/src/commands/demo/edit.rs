@@ -178,3 +178,81 @@ fn with_rights<T>(path: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Resul
     }
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: String| tree.path().join(path);
+        for n in 0..30 {
+            fs::create_dir(at(format!("{n}"))).unwrap();
+            fs::write(at(format!("{n}/text")), "one\ntwo\nthree\nfour\n".repeat(50)).unwrap();
+            fs::write(at(format!("{n}/binary")), [0, 1, 2, 3].repeat(50_000)).unwrap();
+        }
+        fs::write(at("empty".to_owned()), "").unwrap();
+        tree
+    }
+
+    /// Content by path; of a link its text.
+    fn contents(root: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let content = |path: &Path| match fs::read_link(path) {
+            Ok(target) => target.into_os_string().into_vec(),
+            Err(_) => fs::read(path).unwrap_or_default(),
+        };
+        let entries = capture::walk(root, true).unwrap().into_iter();
+        entries.map(|entry| (entry.path.clone(), content(&root.join(OsStr::from_bytes(&entry.path))))).collect()
+    }
+
+    #[test]
+    fn the_same_tree_is_edited_in_the_same_way() {
+        let (first, second) = (tree(), tree());
+        edit(first.path()).unwrap();
+        edit(second.path()).unwrap();
+        assert!(contents(first.path()) == contents(second.path()));
+    }
+
+    #[test]
+    fn some_of_everything_changes_and_most_stays() {
+        let tree = tree();
+        let before = contents(tree.path());
+        edit(tree.path()).unwrap();
+        let after = contents(tree.path());
+        let gone: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).collect();
+        let changed =
+            before.iter().filter(|(path, content)| after.get(*path).is_some_and(|now| now != *content)).count();
+        // A directory with its two files is renamed, and six files are deleted.
+        assert_eq!(gone.len(), 3 + FILES_DELETED);
+        assert_eq!(changed, TEXTS_CHANGED + BINARIES_PATCHED + 1);
+        assert!(after.contains_key(&b"new-in-2.0/pictures.bin"[..]));
+        assert_eq!(after.iter().filter(|(path, _)| path.windows(8).any(|name| name == b"-renamed")).count(), 3);
+    }
+
+    #[test]
+    fn a_sealed_tree_is_edited_and_sealed_again() {
+        let tree = tempfile::tempdir().unwrap();
+        let (directory, file) = (tree.path().join("d"), tree.path().join("d/text"));
+        fs::create_dir(&directory).unwrap();
+        fs::write(&file, "one\ntwo\nthree\n").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o400)).unwrap();
+        fs::set_permissions(&directory, Permissions::from_mode(0o500)).unwrap();
+        with_rights(&file, || apply(Change::Line, &file)).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), [b"one\ntwo\n", LINE, b"\nthree\n"].concat());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&directory), mode(&file)), (0o500, 0o400));
+    }
+
+    #[test]
+    fn what_a_link_leads_to_outside_is_left_alone() {
+        let (tree, outside) = (tree(), tempfile::tempdir().unwrap());
+        let letter = outside.path().join("letter");
+        fs::write(&letter, "dear\n").unwrap();
+        fs::set_permissions(&letter, Permissions::from_mode(0o400)).unwrap();
+        symlink(&letter, tree.path().join(ADDED)).unwrap();
+        edit(tree.path()).unwrap();
+        assert_eq!(fs::read(&letter).unwrap(), b"dear\n");
+        assert_eq!(fs::metadata(&letter).unwrap().permissions().mode() & 0o7777, 0o400);
+    }
+}

@@ -85,9 +85,14 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { tree, tree2, laptops, keep, json } = arguments;
     let interrupt = Interrupt::listen().context("cannot take signals")?;
-    let directory = WorkingDirectory::create(keep.as_deref())?;
+    let (tree, tree2) = (tree.as_deref(), tree2.as_deref());
+    let needed_bytes = needed_bytes(tree, tree2, laptops.into())?;
+    let given: Vec<&Path> = tree.into_iter().chain(tree2).collect();
+    let directory = WorkingDirectory::create(keep.as_deref(), &given)?;
+    directory.check_room(laptops.into(), needed_bytes)?;
     let mut demo = Demo { directory: &directory, laptops: laptops.into(), screen: Screen::new(), interrupt };
-    let outcome = demo.play(tree.as_deref(), tree2.as_deref());
+    demo.say_where(needed_bytes);
+    let outcome = demo.play(tree, tree2);
     // Whatever failed, if somebody wanted the end, then that is why.
     demo.interrupt.check()?;
     let outcome = outcome?;
@@ -110,7 +115,6 @@ struct Demo<'a> {
 impl Demo<'_> {
     /// The story.
     fn play(&mut self, tree: Option<&Path>, tree2: Option<&Path>) -> anyhow::Result<Outcome> {
-        self.check_room(tree, tree2)?;
         let first = self.first_tree(tree)?;
         let mut repository = self.set_up()?;
         let published = self.put_in(&mut repository, &first, "1.0")?;
@@ -127,22 +131,13 @@ impl Demo<'_> {
         })
     }
 
-    /// Says where the demo happens, and makes sure that it fits there before anything is written.
-    fn check_room(&self, tree: Option<&Path>, tree2: Option<&Path>) -> anyhow::Result<()> {
-        let first = tree.map_or(Ok(trees::DEFAULT_TREE_BYTES), trees::measure)?;
-        let second = tree2.map_or(Ok(first + edit::EDIT_BYTES), trees::measure)?;
-        let laptops = self.laptops as u64;
-        let made = if tree.is_none() { first } else { 0 } + if tree2.is_none() { second } else { 0 };
-        let needed_bytes =
-            (first + second).saturating_mul(laptops).saturating_add(first.max(second)).saturating_add(made);
-        self.directory.check_room(laptops, needed_bytes)?;
+    fn say_where(&self, needed_bytes: u64) {
         let (path, size) = (self.directory.path().display(), megabytes(needed_bytes));
         self.screen.say(&if self.directory.is_kept() {
             format!("everything will be left in {path}: at most {size}")
         } else {
             format!("working in {path}, which takes at most {size} and is removed at the end; --keep DIR would keep it")
         });
-        Ok(())
     }
 
     fn first_tree(&self, given: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -151,7 +146,7 @@ impl Demo<'_> {
         }
         self.screen.say("copying a part of this machine's system, to have something to publish");
         let tree = self.directory.tree(1);
-        trees::collect(&tree, &self.interrupt)?;
+        trees::collect(Path::new("/"), &tree, &self.interrupt)?;
         Ok(tree)
     }
 
@@ -309,6 +304,18 @@ impl Demo<'_> {
         }
         Ok(())
     }
+}
+
+/// What a demo takes on disk at most: both trees on every laptop, the larger one in the repository beside
+/// what the other brings, and those that the demo makes.
+fn needed_bytes(tree: Option<&Path>, tree2: Option<&Path>, laptops: u64) -> anyhow::Result<u64> {
+    let first = tree.map_or(Ok(trees::DEFAULT_TREE_BYTES), trees::measure)?;
+    let second = tree2.map_or(Ok(first.saturating_add(edit::EDIT_BYTES)), trees::measure)?;
+    let both = first.saturating_add(second);
+    let in_repository = if tree2.is_none() { second } else { both };
+    let made = [(tree, first), (tree2, second)].into_iter().filter(|(given, _)| given.is_none());
+    let made_bytes = made.fold(in_repository, |sum, (_, bytes)| sum.saturating_add(bytes));
+    Ok(both.saturating_mul(laptops).saturating_add(made_bytes))
 }
 
 /// A release, from what the repository holds of it.

@@ -136,7 +136,7 @@ impl Row {
             (None, Some(seconds)) if status.stage == "fetching" => format!("{seconds} s left"),
             _ => status.stage.clone(),
         };
-        self.bar.set_message(format!("{}, {stage}", sources(status)));
+        self.bar.set_message(format!("{}; {stage}", sources(status)));
         self.applied_after.is_some()
     }
 
@@ -151,9 +151,10 @@ fn sentence(who: Who, status: &ReleaseStatus) -> String {
 
 /// From whom a release came.
 fn sources(status: &ReleaseStatus) -> String {
-    let ReleaseStatus { total_bytes, had_bytes, from_seeds_bytes, from_devices_bytes, .. } = status;
+    let ReleaseStatus { total_bytes, held_bytes, had_bytes, from_seeds_bytes, from_devices_bytes, .. } = status;
     format!(
-        "{} (had {}, school {}, laptops {})",
+        "{} of {}: had {}, school {}, laptops {}",
+        megabytes(*held_bytes),
         megabytes(*total_bytes),
         megabytes(*had_bytes),
         megabytes(*from_seeds_bytes),

@@ -158,3 +158,53 @@ impl fmt::Display for ReleaseOutcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(new_wire_bytes: u64) -> Outcome {
+        let new = crate::repository::pack_writer::Written {
+            chunks: 2,
+            plain_bytes: 3_000_000,
+            wire_bytes: new_wire_bytes,
+            packs: 1,
+        };
+        let published = Published {
+            target: "demo/tree_1.0.manifest".parse().unwrap(),
+            manifest: protocol::id::ManifestId([7; 32]),
+            manifest_bytes: 100,
+            chunk_list: protocol::content::manifest::ChunkListRef { id: protocol::id::ChunkListId([8; 32]), bytes: 80 },
+            entries: 3,
+            tree_bytes: 4_000_000,
+            chunks: 3,
+            chunk_bytes: 4_000_000,
+            new,
+        };
+        let laptop = LaptopOutcome {
+            laptop: 1,
+            seconds: 1.25,
+            from_school_bytes: 1_500_000,
+            from_laptops_bytes: 500_000,
+            duplicate_bytes: 0,
+            had_bytes: 1_000_000,
+            fetched_chunks: 2,
+        };
+        let releases = vec![ReleaseOutcome::new(&published, 3_000_000, vec![laptop])];
+        Outcome { kept: None, releases, memory_bytes_peak: vec![None] }
+    }
+
+    #[test]
+    fn a_school_that_sent_one_and_a_half_copies() {
+        let outcome = outcome(2_000_000);
+        assert_eq!(outcome.releases[0].school_copies, Some(1.5));
+        assert!(outcome.to_string().contains("The school sent 3.0 MB: 1.50 copies of what was missing."));
+    }
+
+    #[test]
+    fn a_release_that_brings_nothing_new() {
+        let outcome = outcome(0);
+        assert_eq!(serde_json::to_value(&outcome).unwrap()["releases"][0]["school_copies"], serde_json::Value::Null);
+        assert!(outcome.to_string().contains("No chunk was missing"));
+    }
+}

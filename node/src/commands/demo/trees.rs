@@ -68,26 +68,27 @@ pub fn measure(tree: &Path) -> Result<u64, CaptureError> {
     Ok(capture::walk(tree, true)?.iter().map(|entry| bytes(&entry.kind).saturating_add(INODE_BYTES)).sum())
 }
 
-/// Copies a part of this machine's system to `into`: always the same part, of what everybody may read.
+/// Copies a part of the system at `system`, which is `/` but for tests, to `into`: always the same part,
+/// of what everybody may read.
 ///
 /// # Errors
 /// [`TreeError`].
-pub fn collect(into: &Path, interrupt: &Interrupt) -> Result<(), TreeError> {
-    let mut collection = Collection { into, interrupt, left_bytes: 0, directories: Vec::new() };
-    collection.directory(Path::new(""), &metadata(Path::new("/"))?)?;
+pub fn collect(system: &Path, into: &Path, interrupt: &Interrupt) -> Result<(), TreeError> {
+    let mut collection = Collection { system, into, interrupt, left_bytes: 0, directories: Vec::new() };
+    collection.directory(Path::new(""))?;
     for (source, bytes) in SOURCES {
         collection.left_bytes += bytes;
+        let source = Path::new(source);
         // On many systems one of them is a link to another.
-        let above: Vec<&Path> = Path::new(source).ancestors().collect();
-        let real = above.iter().all(|path| fs::symlink_metadata(Path::new("/").join(path)).is_ok_and(|m| m.is_dir()));
-        if real {
-            collection.below(Path::new(source))?;
+        if source.ancestors().all(|path| fs::symlink_metadata(system.join(path)).is_ok_and(|found| found.is_dir())) {
+            collection.below(source)?;
         }
     }
     collection.finish()
 }
 
 struct Collection<'a> {
+    system: &'a Path,
     into: &'a Path,
     interrupt: &'a Interrupt,
     left_bytes: u64,
@@ -101,7 +102,7 @@ impl Collection<'_> {
         let mut ahead = vec![source.to_owned()];
         while let Some(path) = ahead.pop() {
             self.interrupt.check()?;
-            let from = Path::new("/").join(&path);
+            let from = self.system.join(&path);
             // What goes while it is being looked at was not meant to stay.
             let Ok(metadata) = fs::symlink_metadata(&from) else { continue };
             let of_path = |source| TreeError::Collect { path: from.clone(), source };
@@ -110,8 +111,7 @@ impl Collection<'_> {
                 let mut names: Vec<PathBuf> = names.flatten().map(|entry| path.join(entry.file_name())).collect();
                 names.sort_unstable_by(|a, b| b.cmp(a));
                 ahead.extend(names);
-                self.parents(&path)?;
-                self.directory(&path, &metadata)?;
+                self.directory(&path)?;
             } else if metadata.is_symlink() {
                 let target = fs::read_link(&from).map_err(of_path)?;
                 symlink(target, self.into.join(&path)).map_err(of_path)?;
@@ -126,20 +126,19 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Makes the directories that lead to `path`.
-    fn parents(&mut self, path: &Path) -> Result<(), TreeError> {
-        let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
-        above.reverse();
-        above.into_iter().try_for_each(|path| self.directory(path, &metadata(&Path::new("/").join(path))?))
-    }
-
-    fn directory(&mut self, path: &Path, metadata: &Metadata) -> Result<(), TreeError> {
-        let to = self.into.join(path);
-        if !to.is_dir() {
-            let of_path = |source| TreeError::Collect { path: Path::new("/").join(path), source };
-            fs::create_dir_all(&to).map_err(of_path)?;
-            self.directories.push((to, metadata.clone()));
+    /// Makes the directory `path`, and those that lead there.
+    fn directory(&mut self, path: &Path) -> Result<(), TreeError> {
+        let (from, to) = (self.system.join(path), self.into.join(path));
+        if to.is_dir() {
+            return Ok(());
         }
+        if let Some(above) = path.parent() {
+            self.directory(above)?;
+        }
+        let of_path = |source| TreeError::Collect { path: from.clone(), source };
+        let metadata = fs::symlink_metadata(&from).map_err(of_path)?;
+        fs::create_dir_all(&to).map_err(of_path)?;
+        self.directories.push((to, metadata));
         Ok(())
     }
 
@@ -151,10 +150,6 @@ impl Collection<'_> {
         }
         Ok(())
     }
-}
-
-fn metadata(path: &Path) -> Result<Metadata, TreeError> {
-    fs::symlink_metadata(path).map_err(|source| TreeError::Collect { path: path.to_owned(), source })
 }
 
 fn set_times(path: &Path, metadata: &Metadata) -> io::Result<()> {
@@ -197,4 +192,70 @@ pub fn copy(tree: &Path, to: &Path, interrupt: &Interrupt) -> Result<(), TreeErr
     let said = last_line(&log);
     let _ = fs::remove_file(&log);
     if status.success() { Ok(()) } else { Err(failed(said.unwrap_or_else(|| status.to_string()))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, SystemTime};
+
+    /// A system in which there is a secret, a large file, a link, and a `/usr/sbin` that is a link.
+    fn system() -> tempfile::TempDir {
+        let system = tempfile::tempdir().unwrap();
+        let at = |path: &str| system.path().join(path);
+        fs::create_dir_all(at("usr/bin")).unwrap();
+        fs::create_dir_all(at("etc/private")).unwrap();
+        fs::create_dir_all(at("home")).unwrap();
+        for (path, mode) in
+            [("usr/bin/b", 0o755), ("usr/bin/a", 0o444), ("etc/shadow", 0o640), ("etc/private/key", 0o644)]
+        {
+            fs::write(at(path), path).unwrap();
+            fs::set_permissions(at(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(at("etc/private"), fs::Permissions::from_mode(0o700)).unwrap();
+        File::create(at("usr/bin/large")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+        fs::write(at("home/letter"), "dear").unwrap();
+        symlink("bin", at("usr/sbin")).unwrap();
+        symlink("nowhere", at("usr/bin/link")).unwrap();
+        File::open(at("usr/bin/b")).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7)).unwrap();
+        system
+    }
+
+    #[test]
+    fn only_what_everybody_may_read_is_collected() {
+        let (system, place) = (system(), tempfile::tempdir().unwrap());
+        let tree = place.path().join("trees/1");
+        collect(system.path(), &tree, &Interrupt::listen().unwrap()).unwrap();
+        let found: Vec<String> = capture::walk(&tree, false)
+            .unwrap()
+            .into_iter()
+            .map(|entry| String::from_utf8(entry.path).unwrap())
+            .collect();
+        assert_eq!(found, ["", "etc", "usr", "usr/bin", "usr/bin/a", "usr/bin/b", "usr/bin/link"]);
+        let copied = fs::symlink_metadata(tree.join("usr/bin/b")).unwrap();
+        assert_eq!((copied.mode() & 0o7777, copied.mtime()), (0o755, 7));
+        assert_eq!(fs::read(tree.join("usr/bin/a")).unwrap(), b"usr/bin/a");
+        assert_eq!(fs::read_link(tree.join("usr/bin/link")).unwrap(), Path::new("nowhere"));
+    }
+
+    #[test]
+    fn a_tree_is_copied_with_its_hard_links() {
+        let (system, place) = (system(), tempfile::tempdir().unwrap());
+        fs::hard_link(system.path().join("usr/bin/a"), system.path().join("home/-a\n")).unwrap();
+        let copied = place.path().join("trees/2");
+        copy(system.path(), &copied, &Interrupt::listen().unwrap()).unwrap();
+        let inode = |path: &str| fs::metadata(copied.join(path)).unwrap().ino();
+        assert_eq!(inode("usr/bin/a"), inode("home/-a\n"));
+        assert!(!place.path().join("trees/2.log").exists());
+    }
+
+    #[test]
+    fn cp_says_why_it_cannot() {
+        let (system, place) = (system(), tempfile::tempdir().unwrap());
+        let to = place.path().join("2");
+        fs::write(&to, "in the way").unwrap();
+        let error = copy(system.path(), &to, &Interrupt::listen().unwrap()).unwrap_err();
+        assert!(matches!(&error, TreeError::Copy { why, .. } if why.contains("cp: ")), "{error}");
+    }
 }

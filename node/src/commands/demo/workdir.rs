@@ -18,6 +18,14 @@ pub struct WorkingDirectory {
 /// Why a demo has no place to happen in.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkingDirectoryError {
+    /// It would become part of what is published.
+    #[error("{} lies inside tree {}; choose another place, with --keep DIR or the variable TMPDIR", path.display(), tree.display())]
+    InTree {
+        /// The directory.
+        path: PathBuf,
+        /// The tree.
+        tree: PathBuf,
+    },
     /// Something of a person's is there.
     #[error("{} is not empty; name a new directory with --keep", .0.display())]
     NotEmpty(PathBuf),
@@ -48,11 +56,16 @@ pub enum WorkingDirectoryError {
 }
 
 impl WorkingDirectory {
-    /// Makes the directory to keep, or one of our own that nobody else may read.
+    /// Makes the directory to keep, or one of our own that nobody else may read; outside of the `trees`
+    /// that are published.
     ///
     /// # Errors
     /// [`WorkingDirectoryError`].
-    pub fn create(keep: Option<&Path>) -> Result<Self, WorkingDirectoryError> {
+    pub fn create(keep: Option<&Path>, trees: &[&Path]) -> Result<Self, WorkingDirectoryError> {
+        let place = keep.map_or_else(std::env::temp_dir, Path::to_owned);
+        if let Some(tree) = trees.iter().find(|tree| lies_inside(&place, tree)) {
+            return Err(WorkingDirectoryError::InTree { path: place, tree: tree.to_path_buf() });
+        }
         let path = keep.map_or_else(temporary_name, |keep| Ok(keep.to_owned()));
         let path = path.map_err(|source| WorkingDirectoryError::Create { path: std::env::temp_dir(), source })?;
         let of_path = |source| WorkingDirectoryError::Create { path: path.clone(), source };
@@ -69,7 +82,7 @@ impl WorkingDirectory {
         Ok(Self { path, kept: keep.is_some() })
     }
 
-    /// Makes sure that the demo fits: two trees a laptop, and what is `made` beside them.
+    /// Makes sure that a demo of so many laptops fits, which takes so many bytes at most.
     ///
     /// # Errors
     /// [`WorkingDirectoryError`].
@@ -115,10 +128,18 @@ impl Drop for WorkingDirectory {
         if self.kept {
             return;
         }
+        eprintln!("removing {}", self.path.display());
         if let Err(error) = remove_tree(&self.path) {
             eprintln!("cannot remove {}: {error}; it is of no use any more, remove it yourself", self.path.display());
         }
     }
+}
+
+/// Whether `place`, which need not exist, is in `tree` or would be.
+fn lies_inside(place: &Path, tree: &Path) -> bool {
+    let Ok(place) = std::path::absolute(place) else { return false };
+    let existing = place.ancestors().find_map(|above| above.canonicalize().ok());
+    existing.zip(tree.canonicalize().ok()).is_some_and(|(existing, tree)| existing.starts_with(tree))
 }
 
 fn temporary_name() -> io::Result<PathBuf> {
@@ -137,22 +158,34 @@ mod tests {
     fn a_directory_with_something_in_it_is_refused_and_left_alone() {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("homework"), "mine").unwrap();
-        let refused = WorkingDirectory::create(Some(place.path()));
+        let refused = WorkingDirectory::create(Some(place.path()), &[]);
         assert!(matches!(refused, Err(WorkingDirectoryError::NotEmpty(_))));
         assert_eq!(fs::read(place.path().join("homework")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn nothing_is_made_in_the_tree_that_is_published() {
+        let place = tempfile::tempdir().unwrap();
+        let keep = place.path().join("a/b");
+        let refused = WorkingDirectory::create(Some(&keep), &[place.path()]);
+        assert!(matches!(refused, Err(WorkingDirectoryError::InTree { .. })));
+        assert!(!place.path().join("a").exists());
+        let beside = place.path().join("tree");
+        fs::create_dir(&beside).unwrap();
+        assert!(WorkingDirectory::create(Some(&keep), &[&beside]).is_ok());
     }
 
     #[test]
     fn what_is_kept_stays() {
         let place = tempfile::tempdir().unwrap();
         let keep = place.path().join("a/b");
-        drop(WorkingDirectory::create(Some(&keep)).unwrap());
+        drop(WorkingDirectory::create(Some(&keep), &[]).unwrap());
         assert!(keep.is_dir());
     }
 
     #[test]
     fn what_is_not_kept_goes_though_modes_forbid_it() {
-        let directory = WorkingDirectory::create(None).unwrap();
+        let directory = WorkingDirectory::create(None, &[]).unwrap();
         let path = directory.path().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::create_dir_all(path.join("laptop-1/sealed")).unwrap();
@@ -165,7 +198,7 @@ mod tests {
     #[test]
     fn no_disk_holds_everything() {
         let place = tempfile::tempdir().unwrap();
-        let directory = WorkingDirectory::create(Some(&place.path().join("new"))).unwrap();
+        let directory = WorkingDirectory::create(Some(&place.path().join("new")), &[]).unwrap();
         assert!(matches!(directory.check_room(8, u64::MAX), Err(WorkingDirectoryError::DiskFull { laptops: 8, .. })));
     }
 }
