@@ -228,6 +228,7 @@ impl ChunkHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ChunkListId;
     use proptest::prelude::*;
 
     const RELEASE: ManifestId = ManifestId([5; 32]);
@@ -247,6 +248,97 @@ mod tests {
         for message in messages {
             assert_eq!(Message::decode(&message.encode()).unwrap(), Some(message));
         }
+    }
+
+    /// Bytes written by hand from RFC 8949 and `docs/wire.md`.
+    #[test]
+    fn every_kind_has_the_bytes_of_the_specification() {
+        let chunks = || Chunks { release: RELEASE, indexes: vec![0, 70_000] };
+        let chunks_body =
+            [b"\xa2\x67release\x58\x20", &[5; 32][..], b"\x67indexes\x82\x00\x1a\x00\x01\x11\x70"].concat();
+        let head = trust::Head { root: 1, timestamp: 300, snapshot: 3, digest: [6; 32] };
+        let list = DocumentId::ChunkList(ChunkListId([7; 32]));
+        let manifest = DocumentId::Manifest(RELEASE);
+        let golden: [(Message, &[&[u8]]); 14] = [
+            (
+                Message::Hello(Hello { features: 0, repository: RepositoryId([1; 32]), role: mesh::Role::Seed }),
+                &[b"\x82\x00\xa3\x68features\x00\x6arepository\x58\x20", &[1; 32], b"\x64role\x64Seed"],
+            ),
+            (Message::Head(None), &[b"\x82\x01\xf6"]),
+            (
+                Message::Head(Some(head)),
+                &[b"\x82\x01\xa4\x64root\x01\x69timestamp\x19\x01\x2c\x68snapshot\x03\x66digest\x58\x20", &[6; 32]],
+            ),
+            (
+                Message::WantMetadata(WantMetadata { role: trust::Role::Root, version: Some(2) }),
+                &[b"\x82\x02\xa2\x64role\x64Root\x67version\x02"],
+            ),
+            (
+                Message::Metadata(Metadata {
+                    role: trust::Role::Delegated("os".into()),
+                    bytes: Some(vec![1, 2].into()),
+                }),
+                &[b"\x82\x03\xa2\x64role\xa1\x69Delegated\x62os\x65bytes\x42\x01\x02"],
+            ),
+            (
+                Message::WantDocument(WantDocument { id: list, base: Some(manifest), offset: 65_536 }),
+                &[
+                    b"\x82\x04\xa3\x62id\xa1\x69ChunkList\x58\x20",
+                    &[7; 32],
+                    b"\x64base\xa1\x68Manifest\x58\x20",
+                    &[5; 32],
+                    b"\x66offset\x1a\x00\x01\x00\x00",
+                ],
+            ),
+            (
+                Message::Slice(Slice {
+                    id: manifest,
+                    base: None,
+                    encoded_bytes: 3,
+                    offset: 1,
+                    bytes: vec![8, 9].into(),
+                }),
+                &[
+                    b"\x82\x05\xa5\x62id\xa1\x68Manifest\x58\x20",
+                    &[5; 32],
+                    b"\x64base\xf6\x6dencoded_bytes\x03\x66offset\x01\x65bytes\x42\x08\x09",
+                ],
+            ),
+            (Message::NoDocument(manifest), &[b"\x82\x06\xa1\x68Manifest\x58\x20", &[5; 32]]),
+            (
+                Message::Holdings(Holdings { release: RELEASE, held: vec![0b101].into(), answer: true }),
+                &[b"\x82\x07\xa3\x67release\x58\x20", &[5; 32], b"\x64held\x41\x05\x66answer\xf5"],
+            ),
+            (Message::Gained(chunks()), &[b"\x82\x08", &chunks_body]),
+            (Message::Want(chunks()), &[b"\x82\x09", &chunks_body]),
+            (
+                Message::Credit(Credit { release: RELEASE, chunks: 24 }),
+                &[b"\x82\x0a\xa2\x67release\x58\x20", &[5; 32], b"\x66chunks\x18\x18"],
+            ),
+            (Message::Cancel(chunks()), &[b"\x82\x0b", &chunks_body]),
+            (Message::Refuse(chunks()), &[b"\x82\x0c", &chunks_body]),
+        ];
+        for (message, parts) in golden {
+            assert_eq!(hex::encode(message.encode()), hex::encode(parts.concat()), "{message:?}");
+            assert_eq!(Message::decode(&parts.concat()).unwrap(), Some(message));
+        }
+    }
+
+    #[test]
+    fn a_chunk_header_has_the_bytes_of_the_specification() {
+        let header = ChunkHeader { release: RELEASE, index: 3, encoding: Encoding::Zstd, wire_bytes: 65_535 };
+        let parts: [&[u8]; 3] =
+            [b"\xa4\x67release\x58\x20", &[5; 32], b"\x65index\x03\x68encoding\x01\x6awire_bytes\x19\xff\xff"];
+        assert_eq!(hex::encode(header.encode()), hex::encode(parts.concat()));
+        assert_eq!(ChunkHeader::decode(&parts.concat()).unwrap(), header);
+    }
+
+    #[test]
+    fn a_key_from_the_future_is_ignored() {
+        let head = b"\x82\x0a\xa3\x67release\x58\x20".as_slice();
+        let frame = [head, &[5; 32], b"\x66chunks\x01\x63new\x18\x2a"].concat();
+        let credit = Message::Credit(Credit { release: RELEASE, chunks: 1 });
+        assert_eq!(Message::decode(&frame).unwrap(), Some(credit));
     }
 
     #[test]

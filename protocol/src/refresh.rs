@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 const ANSWER_WITHIN: Span = Span::from_secs(3);
 /// A source that failed is left alone for this long.
 const BENCH: Span = Span::from_secs(30);
+/// If it has news, only for this long: soon, yet a peer that claims news without end keeps no node busy.
+const PARDON: Span = Span::from_secs(1);
 
 /// One question to one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +48,13 @@ enum Origin {
 
 impl Refresh {
     /// A peer told what it has.
-    pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>) {
+    pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>, now: Time) {
         // News may be good news: a peer that failed gets another chance when it moves on.
         match head {
             Some(head) if self.heads.insert(peer, head) != Some(head) => {
-                self.benched.remove(&Source::Peer(peer));
+                if let Some(until) = self.benched.get_mut(&Source::Peer(peer)) {
+                    *until = (*until).min(now + PARDON);
+                }
             }
             Some(_) => {}
             None => {
@@ -138,8 +142,10 @@ impl Refresh {
     }
 
     fn question_for_a_peer(&self, trust: &TrustedSet) -> Option<Request> {
-        let need = trust.needs().into_iter().next();
         let timestamp = trust.timestamp_version();
+        // Asked at every input, so the costly question is asked only while something is missing.
+        let complete = timestamp.is_some() && trust.head().map(|head| head.timestamp) == timestamp;
+        let need = if complete { None } else { trust.needs().into_iter().next() };
         self.heads
             .iter()
             .map(|(peer, head)| (Source::Peer(*peer), head))

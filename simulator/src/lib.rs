@@ -1,1 +1,56 @@
-//! Simulator.
+//! The very same protocol code in virtual time: hosts that run [`protocol::node::Node`], a network, disks
+//! and a publisher, all in one event queue, so that a scenario and an rng_seed have one outcome.
+//!
+//! ```
+//! # let text = include_str!("../scenarios/tiny.toml");
+//! let scenario = simulator::scenario::Scenario::parse(text, "tiny.toml").unwrap();
+//! let outcome = simulator::run(&scenario, 7);
+//! assert!(outcome.violations.is_empty());
+//! assert!(outcome.hosts[1..].iter().all(|host| host.applied.as_deref() == Some("1.0")));
+//! ```
+//!
+//! Modules in reading order:
+//!
+//! 1. what is asked: [`scenario`], with quantities from [`units`];
+//! 2. the world: [`queue`] (what happens when), [`link`] (one direction of a host's access), [`network`] (who reaches
+//!    whom), [`disk`], [`workload`] (the publisher);
+//! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
+//! 4. what comes out: [`trace`], [`check`], [`bounds`], [`outcome`]; [`report`] writes it to files.
+//!
+//! Time is integer microseconds; nothing here reads a clock, starts a thread or depends on the order of a
+//! hash map; and only `main.rs` and [`report`] touch files.
+
+pub mod bounds;
+pub mod check;
+pub mod disk;
+pub mod host;
+pub mod link;
+pub mod network;
+pub mod outcome;
+pub mod queue;
+pub mod report;
+pub mod scenario;
+pub mod sim;
+pub mod trace;
+pub mod units;
+pub mod workload;
+
+#[cfg(test)]
+mod histories;
+
+use outcome::Outcome;
+use scenario::Scenario;
+use std::io;
+
+/// Runs a scenario to its end.
+pub fn run(scenario: &Scenario, rng_seed: u64) -> Outcome {
+    sim::Sim::new(scenario, rng_seed, None).run().expect("no text is written, so none can fail to be")
+}
+
+/// Runs a scenario to its end, and writes every input and output of every host to `text`.
+///
+/// # Errors
+/// If `text` cannot be written.
+pub fn run_traced(scenario: &Scenario, rng_seed: u64, text: &mut dyn io::Write) -> io::Result<Outcome> {
+    sim::Sim::new(scenario, rng_seed, Some(text)).run()
+}

@@ -1,1 +1,19 @@
-//! it
+//! The house seen from outside: real processes, real sockets, real disks, judged by other people's
+//! programs. `class` says where a test happens and `process` who acts in it; a theme is a file.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod carries;
+mod class;
+mod disks;
+mod interop;
+mod judge;
+mod kills;
+mod lab;
+mod laws;
+mod liars;
+mod mistakes;
+mod needs;
+mod parity;
+mod process;
+mod stranger;
+mod trees;

@@ -25,7 +25,8 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { home, root, channel } = arguments;
     let home = home.path();
-    let bytes = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
+    let bytes = std::fs::read(&root)
+        .with_context(|| format!("cannot read {}; name the publisher's 1.root.json", root.display()))?;
     let trust = TrustedSet::pin(&bytes)
         .with_context(|| format!("{} is not version 1 of a publisher's root", root.display()))?;
     Home::enroll(&home, &trust, &channel)?;

@@ -129,7 +129,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             return IN_USE;
         } else if let Some(NetworkError::Listen { .. }) = cause.downcast_ref() {
             return IN_USE;
-        } else if let Some(StateError::NotEnrolled(_)) = cause.downcast_ref() {
+        } else if let Some(HomeError::State(StateError::NotEnrolled(_))) = cause.downcast_ref() {
             return NOT_SET_UP;
         } else if let Some(RepositoryError::NotRepository(_)) = cause.downcast_ref() {
             return NOT_SET_UP;

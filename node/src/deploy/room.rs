@@ -1,7 +1,7 @@
 //! Where the tests happen: a directory of their own, trees to publish, and what a caller of this
 //! module does with them.
 
-use super::sample::{PIECE_BYTES, Sample, capture};
+use super::sample::{CHUNK_BYTES, Sample, capture};
 use super::*;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -78,7 +78,7 @@ pub fn write(path: PathBuf, content: &[u8], mode: u32, mtime_s: u64) {
 
 /// Bytes that differ from file to file and from chunk to chunk.
 pub fn content(name: u8, bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| name ^ (at % 251) as u8 ^ (at / PIECE_BYTES) as u8).collect()
+    (0..bytes).map(|at| name ^ (at % 251) as u8 ^ (at / CHUNK_BYTES) as u8).collect()
 }
 
 /// A small tree of the ordinary.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Chunks of the sample trees: small, so that small files have several.
-pub const PIECE_BYTES: usize = 1000;
+pub const CHUNK_BYTES: usize = 1000;
 
 /// A release and the bytes of its chunks.
 pub struct Sample {
@@ -44,10 +44,10 @@ pub fn capture(root: &Path, version: &str) -> Sample {
             Kind::HardLink { target: first }
         } else {
             let content = fs::read(root.join(&path)).unwrap();
-            for piece in content.chunks(PIECE_BYTES) {
-                let chunk = ChunkRef { id: ChunkId::of(piece), bytes: piece.len() as u32 };
+            for plain_chunk in content.chunks(CHUNK_BYTES) {
+                let chunk = ChunkRef { id: ChunkId::of(plain_chunk), bytes: plain_chunk.len() as u32 };
                 if list.push(chunk) {
-                    plain.push(VerifiedChunk::verify(chunk, piece.to_vec()).unwrap());
+                    plain.push(VerifiedChunk::verify(chunk, plain_chunk.to_vec()).unwrap());
                 }
             }
             Kind::File { bytes: content.len() as u64, blake3: *blake3::hash(&content).as_bytes() }

@@ -1,7 +1,7 @@
 //! A home through its life, as a laptop lives it: odd names, edits, rot, users without rights.
 
 use super::room::{Room, apply, content, differences, fill, listing, odd_tree, plain_tree, write};
-use super::sample::{PIECE_BYTES, Sample, capture};
+use super::sample::{CHUNK_BYTES, Sample, capture};
 use super::*;
 use protocol::bitmap::Bitmap;
 use protocol::content::chunk_list::ChunkListBuilder;
@@ -77,7 +77,7 @@ fn staged_bytes_rot_before_the_apply() {
     fill(&mut staging, &sample);
     let staged = room.home().join("staging").join(tree_name(&sample.release));
     let mut bytes = fs::read(staged.join("dir/file")).unwrap();
-    bytes[PIECE_BYTES] ^= 1;
+    bytes[CHUNK_BYTES] ^= 1;
     fs::write(staged.join("dir/file"), bytes).unwrap();
     let rotten = sample.release.file_chunks(sample.release.manifest().position(b"dir/file").unwrap() as u32)[1];
 
@@ -122,7 +122,7 @@ fn a_person_edits_the_applied_tree() {
     symlink(source.join("d"), current.join("d")).unwrap();
     let chunk_of =
         |path: &[u8]| sample.release.file_chunks(sample.release.manifest().position(path).unwrap() as u32)[0];
-    assert_eq!(tree.read(chunk_of(b"a")).unwrap().plain(), &content(1, 2000)[..PIECE_BYTES], "read from b");
+    assert_eq!(tree.read(chunk_of(b"a")).unwrap().plain(), &content(1, 2000)[..CHUNK_BYTES], "read from b");
     for path in [b"c", b"d"] {
         assert!(matches!(tree.read(chunk_of(path)), Err(ReadError::Damaged { .. })));
     }

@@ -171,6 +171,9 @@ impl Network {
     pub async fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, NetworkError> {
         let multiaddr = multiaddr(address);
         let failed = |source: std::io::Error| NetworkError::Listen { address, source };
+        // libp2p lets two processes share a port, and each would get half of the connections. A plain
+        // socket is refused where somebody listens already.
+        drop(std::net::TcpListener::bind(address).map_err(failed)?);
         let listener = self.swarm.listen_on(multiaddr).map_err(|error| failed(std::io::Error::other(error)))?;
         loop {
             match self.swarm.select_next_some().await {

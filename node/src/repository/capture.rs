@@ -67,6 +67,16 @@ pub enum CaptureError {
     Changed(PathBuf),
 }
 
+impl CaptureError {
+    /// The directory that was named cannot be looked at; most often because it is not there.
+    pub(super) fn at_root(root: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => CaptureError::NotDirectory(root.to_owned()),
+            _ => CaptureError::Io { path: root.to_owned(), source },
+        }
+    }
+}
+
 /// What stands in the tree at `root`, ascending by path, the root first. The files that carry
 /// setuid, setgid or capabilities are refused unless `allow_setuid`.
 pub fn walk(root: &Path, allow_setuid: bool) -> Result<Vec<Captured>, CaptureError> {

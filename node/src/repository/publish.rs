@@ -163,7 +163,7 @@ fn publish_with(
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CaptureError> {
-    path.canonicalize().map_err(|source| CaptureError::Io { path: path.to_owned(), source })
+    path.canonicalize().map_err(|source| CaptureError::at_root(path, source))
 }
 
 /// Reads the files of a tree, and lets what is new in them be compressed and packed.

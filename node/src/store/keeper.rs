@@ -18,10 +18,13 @@ use std::sync::mpsc as threads;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// A batch is synced once it has so many plain bytes: enough to make the cost of a sync small.
-const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A batch is synced once it has so many plain bytes, so that a kill costs little.
+const BATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A batch is synced this long after its first chunk, so that peers hear of it soon.
-const BATCH_AGE_MAX: Duration = Duration::from_millis(100);
+const BATCH_AGE: Duration = Duration::from_millis(100);
+/// On a slow disk a batch waits for twice as long as the last sync took, so that a device spends at most a
+/// third of its time in syncs; but peers need never wait longer than this to hear of a chunk.
+const BATCH_AGE_MAX: Duration = Duration::from_secs(2);
 /// What is copied from older trees is synced and recorded in batches of this many bytes, so that a
 /// kill costs little.
 const REUSE_BATCH_BYTES: u64 = 64 * 1024 * 1024;
@@ -54,6 +57,7 @@ pub enum KeeperJob {
 pub struct Keeper {
     home: Home,
     staged: Option<Staged>,
+    last_sync: Duration,
     lender: threads::Sender<LenderJob>,
     done: mpsc::UnboundedSender<Done>,
 }
@@ -69,14 +73,16 @@ struct Staged {
 
 impl Keeper {
     pub(super) fn new(home: Home, lender: threads::Sender<LenderJob>, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { home, staged: None, lender, done }
+        Self { home, staged: None, last_sync: Duration::ZERO, lender, done }
     }
 
     /// Works until nobody can ask any more.
     pub(super) fn run(mut self, jobs: &threads::Receiver<KeeperJob>) {
         loop {
-            let job = match self.batch_age() {
-                Some(age) => jobs.recv_timeout(BATCH_AGE_MAX.saturating_sub(age)),
+            let job = match self.batch_due_in() {
+                // Due, though more may be waiting: peers wait to hear of what is here.
+                Some(Duration::ZERO) => Err(threads::RecvTimeoutError::Timeout),
+                Some(wait) => jobs.recv_timeout(wait),
                 None => jobs.recv().map_err(|_| threads::RecvTimeoutError::Disconnected),
             };
             let result = match job {
@@ -239,6 +245,7 @@ impl Keeper {
     fn sync(&mut self) -> anyhow::Result<()> {
         let Some(staged) = self.staged.as_mut().filter(|staged| !staged.batch.is_empty()) else { return Ok(()) };
         let release = staged.staging.release().id();
+        let since = Instant::now();
         if let Err(error) = staged.staging.sync() {
             self.staged = None;
             self.tell(Input::PrepareFailed { release, why: format!("{:#}", anyhow::Error::new(error)) });
@@ -250,6 +257,7 @@ impl Keeper {
             staged.held.insert(*index);
         });
         self.home.state.save_held(release, &staged.held)?;
+        self.last_sync = since.elapsed();
         self.tell(Input::Durable { release, indexes });
         Ok(())
     }
@@ -301,8 +309,11 @@ impl Keeper {
         let _ = self.lender.send(LenderJob::Tidy(trees));
     }
 
-    fn batch_age(&self) -> Option<Duration> {
-        self.staged.as_ref().filter(|staged| !staged.batch.is_empty()).map(|staged| staged.batch_since.elapsed())
+    /// How long the batch under way may still wait for its sync; nothing if there is none.
+    fn batch_due_in(&self) -> Option<Duration> {
+        let staged = self.staged.as_ref().filter(|staged| !staged.batch.is_empty())?;
+        let wanted = BATCH_AGE.max(self.last_sync * 2).min(BATCH_AGE_MAX);
+        Some(wanted.saturating_sub(staged.batch_since.elapsed()))
     }
 
     fn serve(&self, tree: deploy::Tree) {

@@ -1,8 +1,8 @@
 //! What a node has on disk, and the threads that touch it, so that hashing, compressing and syncing
 //! never hold up the mesh.
 //!
-//! Two threads, each the only owner of what it holds: the [`keeper`] of a device writes (staging,
-//! syncing, applying, remembering), the [`lender`] of any node reads (chunks for peers, documents).
+//! Two threads, each the only owner of what it holds: the `keeper` of a device writes (staging,
+//! syncing, applying, remembering), the `lender` of any node reads (chunks for peers, documents).
 //! They take jobs in order and report what happened to the node's loop. A school has no keeper: its
 //! store is the repository, which the publisher writes.
 

@@ -207,8 +207,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
-        fn chunks_are_the_file_and_keep_their_bounds(seed: u64, bytes in 0usize..1_500_000, zeros in 0usize..600_000) {
-            let mut file = splitmix64(seed, bytes);
+        fn chunks_are_the_file_and_keep_their_bounds(rng_seed: u64, bytes in 0usize..1_500_000, zeros in 0usize..600_000) {
+            let mut file = splitmix64(rng_seed, bytes);
             let at = bytes / 2;
             file.splice(at..at, std::iter::repeat_n(0, zeros));
             let chunks = cut(&file[..]);
@@ -217,7 +217,7 @@ mod tests {
             prop_assert!(last <= CHUNK_BYTES_MAX as usize);
             let bounds = CHUNK_BYTES_MIN as usize..=CHUNK_BYTES_MAX as usize;
             prop_assert!(others.iter().all(|chunk| bounds.contains(&chunk.len())));
-            prop_assert_eq!(cut(Trickle(&file, Rng::new(&[0; 32], seed, "trickle"))), chunks);
+            prop_assert_eq!(cut(Trickle(&file, Rng::new(&[0; 32], rng_seed, "trickle"))), chunks);
         }
     }
 }

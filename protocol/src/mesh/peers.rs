@@ -34,6 +34,11 @@ impl Peers {
         self.peers.remove(&peer).is_some()
     }
 
+    /// Whether a peer is connected.
+    pub fn is_here(&self, peer: PeerId) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
     /// What a peer is for, if it is here and has introduced itself.
     pub fn role(&self, peer: PeerId) -> Option<Role> {
         self.peers.get(&peer)?.role

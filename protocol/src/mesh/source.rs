@@ -13,8 +13,9 @@ const WINDOW_CHUNKS_MIN: u32 = 2;
 /// A pipeline never holds more than 2 MiB of average chunks, which bounds memory on both sides.
 const WINDOW_CHUNKS_MAX: u32 = 32;
 /// A peer that owes chunks and sends none for this long, beyond four times what its rate promised,
-/// has stalled; its chunks are asked of others.
-const STALL: Span = Span::from_millis(1_000);
+/// has stalled; its chunks are asked of others. A peer with 24 askers on a slow link answers each of them
+/// only every few seconds; to wait costs little, because at the end what is late is hedged.
+const STALL: Span = Span::from_secs(5);
 /// The first wait before a stalled peer is asked again; it doubles with each further stall.
 const BACKOFF: Span = Span::from_secs(2);
 /// Doublings of the wait end here, so that a peer that recovers is used again within minutes.
@@ -128,7 +129,7 @@ impl Source {
         let owed_bytes = self.in_flight.len() as u64 * u64::from(CHUNK_BYTES_AVERAGE);
         let promised = owed_bytes.saturating_mul(1_000_000).checked_div(self.rate_bytes_per_s).unwrap_or(0);
         // A rate that has decayed to almost nothing must not buy an endless wait.
-        let promised = Span(promised.min(STALL.times(5).0));
+        let promised = Span(promised.min(STALL.0));
         Some(self.last_progress + STALL + promised.times(4))
     }
 

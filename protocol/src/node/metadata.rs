@@ -1,0 +1,137 @@
+//! Metadata and documents: what is asked for, what comes, and what of it is believed.
+
+use super::Node;
+use crate::fetch::Progress;
+use crate::id::{PeerId, Source};
+use crate::input::{DocumentFault, VerifiedDocument};
+use crate::message::{Message, Metadata, Slice, WantMetadata};
+use crate::output::{Document, Event, Output};
+use crate::time::Time;
+use crate::trust::{Accepted, Blame, Role};
+use crate::update::Stage;
+use serde_bytes::ByteBuf;
+
+impl Node {
+    pub(super) fn want_metadata(&mut self, from: PeerId, want: &WantMetadata) {
+        let bytes = self.trust.metadata(&want.role, want.version).map(|(_, bytes)| ByteBuf::from(bytes.to_vec()));
+        self.send(from, Message::Metadata(Metadata { role: want.role.clone(), bytes }));
+    }
+
+    pub(super) fn metadata(&mut self, now: Time, source: Source, role: &Role, bytes: Option<&[u8]>) {
+        let Some(request) = self.refresh.answered(source, role) else { return };
+        let Some(bytes) = bytes else { return self.refresh.failed(&request, now) };
+        match self.trust.offer(role, bytes) {
+            Ok(Accepted::AlreadyKnown) => self.refresh.accepted(&request),
+            Ok(Accepted::New) => {
+                self.refresh.accepted(&request);
+                self.outputs.push_back(Output::SaveTrust(self.trust.files()));
+            }
+            Err(rejection) => {
+                self.refresh.failed(&request, now);
+                let peer = match source {
+                    Source::Peer(peer) => Some(peer),
+                    Source::Origin => None,
+                };
+                let why = explained(&rejection);
+                self.outputs.push_back(Output::Event(Event::MetadataRefused { peer, why: why.clone() }));
+                if let (Some(peer), Blame::Peer) = (peer, rejection.blame()) {
+                    self.strike(peer, why);
+                }
+            }
+        }
+    }
+
+    pub(super) fn document_read(&mut self, document: &Document, found: Option<VerifiedDocument>) {
+        let Some(update) = self.updates.values_mut().find(|update| update.document().id() == document.id()) else {
+            return;
+        };
+        match (&update.stage, found) {
+            (Stage::Reading, Some(found)) => self.document_here(document, found),
+            (Stage::Reading, None) => update.fetch_document(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn slice(&mut self, now: Time, from: PeerId, slice: Slice) {
+        for update in self.updates.values_mut() {
+            let Stage::Fetching(fetch) = &mut update.stage else { continue };
+            match fetch.slice(from, slice.clone(), now) {
+                None => continue,
+                Some(Progress::More(want)) => return self.send(from, Message::WantDocument(want)),
+                Some(Progress::Whole(base, bytes)) => {
+                    let document = fetch.document().clone();
+                    let Stage::Fetching(fetch) = std::mem::replace(&mut update.stage, Stage::Preparing) else {
+                        return;
+                    };
+                    update.stage = Stage::Verifying(fetch);
+                    return self.outputs.push_back(Output::VerifyDocument { document, base, bytes: bytes.into() });
+                }
+                Some(Progress::Absurd) => {
+                    fetch.bench(from, now);
+                    return self.strike(from, "sent an absurd slice of a document".to_owned());
+                }
+            }
+        }
+    }
+
+    pub(super) fn document_verified(
+        &mut self,
+        now: Time,
+        document: &Document,
+        verdict: Result<VerifiedDocument, DocumentFault>,
+    ) {
+        let verifying = self
+            .updates
+            .values_mut()
+            .find(|update| matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().id() == document.id()));
+        let Some(update) = verifying else { return };
+        let Stage::Verifying(mut fetch) = std::mem::replace(&mut update.stage, Stage::Reading) else { return };
+        match verdict {
+            Ok(found) => self.document_here(document, found),
+            Err(DocumentFault::Unlawful(why)) => {
+                let release = update.listed.manifest;
+                update.refuse(why.clone());
+                self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
+            }
+            Err(DocumentFault::WrongBytes) => {
+                let liar = fetch.wrong();
+                if let Some(liar) = liar {
+                    fetch.bench(liar, now);
+                }
+                update.stage = Stage::Fetching(fetch);
+                if let Some(liar) = liar {
+                    self.ban(liar, "sent a document that does not match its name".to_owned());
+                }
+            }
+        }
+    }
+
+    pub(super) fn document_here(&mut self, document: &Document, found: VerifiedDocument) {
+        let Some(update) = self.updates.values_mut().find(|update| update.document().id() == document.id()) else {
+            return;
+        };
+        match found {
+            VerifiedDocument::Manifest(manifest) if !update.listed.is_of(&manifest) => {
+                let release = update.listed.manifest;
+                let why = format!("the manifest listed as {} is of another release", update.listed.path);
+                update.refuse(why.clone());
+                self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
+            }
+            VerifiedDocument::Manifest(manifest) => {
+                update.manifest = Some(manifest);
+                update.stage = Stage::Reading;
+                self.outputs.push_back(Output::ReadDocument(update.document()));
+            }
+            VerifiedDocument::Release(release) => {
+                update.release = Some(release.clone());
+                self.prepare(release);
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn explained(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

@@ -1,0 +1,147 @@
+//! Peers come, speak and go.
+
+use super::Node;
+use crate::bitmap::Bitmap;
+use crate::id::{PeerId, Source};
+use crate::mesh::{Role, Swarm};
+use crate::message::{Chunks, Credit, Hello, Holdings, Message, Metadata};
+use crate::output::{Event, Output};
+use crate::time::Time;
+use crate::update::Stage;
+
+impl Node {
+    pub(super) fn peer_connected(&mut self, peer: PeerId) {
+        self.peers.connected(peer);
+        let hello = Hello { features: 0, repository: self.trust.repository(), role: self.config.role };
+        self.send(peer, Message::Hello(hello));
+        self.send(peer, Message::Head(self.trust.head()));
+        let holdings: Vec<Message> = self.swarms.values().map(|swarm| holdings(swarm, true)).collect();
+        holdings.into_iter().for_each(|message| self.send(peer, message));
+    }
+
+    pub(super) fn peer_left(&mut self, peer: PeerId) {
+        if !self.peers.left(peer) {
+            return;
+        }
+        self.uploads.peer_left(peer);
+        self.refresh.peer_left(peer);
+        self.swarms.values_mut().for_each(|swarm| swarm.peer_left(peer));
+        for update in self.updates.values_mut() {
+            if let Stage::Fetching(fetch) = &mut update.stage {
+                fetch.peer_left(peer);
+            }
+        }
+    }
+
+    pub(super) fn message(&mut self, now: Time, from: PeerId, message: Message) {
+        if let Message::Hello(hello) = message {
+            return self.hello(from, &hello);
+        }
+        let Some(role) = self.peers.role(from) else {
+            return self.strike(from, "spoke before it introduced itself".to_owned());
+        };
+        match message {
+            Message::Hello(_) => {}
+            Message::Head(head) => self.refresh.peer_has(from, head, now),
+            Message::WantMetadata(want) => self.want_metadata(from, &want),
+            Message::Metadata(Metadata { role, bytes }) => {
+                self.metadata(now, Source::Peer(from), &role, bytes.as_ref().map(|bytes| bytes.as_slice()));
+            }
+            Message::WantDocument(want) => self.outputs.push_back(Output::SendDocument { to: from, want }),
+            Message::Slice(slice) => self.slice(now, from, slice),
+            Message::NoDocument(id) => {
+                for update in self.updates.values_mut() {
+                    if let Stage::Fetching(fetch) = &mut update.stage
+                        && fetch.document().id() == id
+                    {
+                        fetch.bench(from, now);
+                    }
+                }
+            }
+            Message::Holdings(told) => self.peer_holds(now, from, role, &told),
+            Message::Gained(Chunks { release, indexes }) => {
+                if let Some(swarm) = self.swarms.get_mut(&release) {
+                    swarm.peer_gained(from, &indexes);
+                }
+            }
+            Message::Want(want) => self.want(from, want),
+            Message::Credit(Credit { release, chunks }) => {
+                if self.config.role == Role::Seed {
+                    self.uploads.credit(from, release, chunks);
+                }
+            }
+            Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, release, &indexes),
+            Message::Refuse(Chunks { release, indexes }) => {
+                if let Some(swarm) = self.swarms.get_mut(&release) {
+                    indexes.iter().for_each(|index| swarm.refused(from, *index));
+                }
+            }
+        }
+    }
+
+    pub(super) fn hello(&mut self, from: PeerId, hello: &Hello) {
+        if hello.repository != self.trust.repository() {
+            // Another school's node, on the same network by no fault of its own.
+            self.peer_left(from);
+            self.outputs.push_back(Output::Disconnect(from));
+        } else if !self.peers.introduced(from, hello.role) {
+            self.strike(from, "introduced itself twice".to_owned());
+        }
+    }
+
+    pub(super) fn peer_holds(&mut self, now: Time, from: PeerId, role: Role, told: &Holdings) {
+        let Some(swarm) = self.swarms.get_mut(&told.release) else { return };
+        let chunks = swarm.held().len();
+        let held = match told.held.as_slice() {
+            [] => Some(Bitmap::full(chunks)),
+            bytes => Bitmap::from_bytes(chunks, bytes),
+        };
+        let Some(held) = held else {
+            return self.strike(from, "told holdings that do not fit the release".to_owned());
+        };
+        swarm.peer_holds(from, role, held, now);
+        if told.answer {
+            let answer = holdings(swarm, false);
+            self.send(from, answer);
+        }
+    }
+
+    pub(super) fn want(&mut self, from: PeerId, Chunks { release, indexes }: Chunks) {
+        let held = self.swarms.get(&release).map(Swarm::held);
+        let (have, lack): (Vec<u32>, Vec<u32>) =
+            indexes.into_iter().partition(|index| held.is_some_and(|held| held.contains(*index)));
+        if !lack.is_empty() {
+            self.send(from, Message::Refuse(Chunks { release, indexes: lack }));
+        }
+        if !self.uploads.want(from, release, &have) {
+            self.strike(from, "asked for more chunks at once than is lawful".to_owned());
+        }
+    }
+
+    /// Counts an offence against a peer, and bans it once patience has ended.
+    pub(super) fn strike(&mut self, peer: PeerId, why: String) {
+        if self.peers.strike(peer) {
+            self.ban(peer, why);
+        }
+    }
+
+    /// Bans a peer, unless it is gone: of several chunks that it sent, the first wrong one ends it.
+    pub(super) fn ban(&mut self, peer: PeerId, why: String) {
+        if !self.peers.is_here(peer) {
+            return;
+        }
+        self.peer_left(peer);
+        self.outputs.push_back(Output::Ban(peer));
+        self.outputs.push_back(Output::Event(Event::Banned { peer, why }));
+    }
+
+    pub(super) fn send(&mut self, to: PeerId, message: Message) {
+        self.outputs.push_back(Output::Send { to, message });
+    }
+}
+
+/// What a node holds of a release, as it tells a peer.
+pub(super) fn holdings(swarm: &Swarm, answer: bool) -> Message {
+    let held = if swarm.held().is_full() { Vec::new() } else { swarm.held().to_bytes() };
+    Message::Holdings(Holdings { release: swarm.release(), held: held.into(), answer })
+}

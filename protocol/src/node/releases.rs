@@ -1,0 +1,157 @@
+//! Releases and their chunks: heard of, prepared, filled, applied.
+
+use super::Node;
+use super::peers::holdings;
+use crate::bitmap::Bitmap;
+use crate::content::release::Release;
+use crate::id::{ManifestId, PeerId};
+use crate::input::{ApplyFault, UploadOutcome, Verdict};
+use crate::mesh::{Role, Swarm};
+use crate::message::{Chunks, Message};
+use crate::output::{Event, Output};
+use crate::time::Time;
+use crate::update::{Listed, Stage, Update};
+use std::sync::Arc;
+
+impl Node {
+    /// Looks for newer releases once the metadata is whole.
+    pub(super) fn hear_of_releases(&mut self) {
+        for listed in Listed::newest(&self.trust) {
+            let channel = listed.path.channel.clone();
+            let follows = self.config.role == Role::Seed || self.config.channel.as_ref() == Some(&channel);
+            let before = self.updates.get(&channel);
+            if !follows || before.is_some_and(|before| before.listed.manifest == listed.manifest) {
+                continue;
+            }
+            self.outputs.push_back(Output::Event(Event::Heard {
+                channel: channel.to_string(),
+                version: listed.path.version.to_string(),
+                release: listed.manifest,
+            }));
+            let update = Update::new(listed, before);
+            self.outputs.push_back(Output::ReadDocument(update.document()));
+            self.updates.insert(channel, update);
+        }
+    }
+
+    /// Makes a place for a release. What is half fetched of the one before is left to the driver, which
+    /// takes from it what it can use; what is whole goes on being served until the place is made.
+    pub(super) fn prepare(&mut self, release: Arc<Release>) {
+        let id = release.id();
+        if let Some(update) = self.update_mut(id) {
+            update.stage = Stage::Preparing;
+        }
+        self.forget(|swarm| !swarm.held().is_full());
+        self.outputs.push_back(Output::Prepare(release));
+    }
+
+    pub(super) fn prepared(&mut self, now: Time, release: ManifestId, held: Bitmap, applied: bool) {
+        let role = self.config.role;
+        let Some(update) = self.updates.values_mut().find(|update| update.listed.manifest == release) else { return };
+        let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
+        update.stage = if applied { Stage::Applied } else { Stage::Filling };
+        let swarm = Swarm::new(release, content.chunks().into(), held, role, now);
+        let current: Vec<ManifestId> = self.updates.values().map(|update| update.listed.manifest).collect();
+        self.forget(|swarm| !current.contains(&swarm.release()));
+        let told = holdings(&swarm, true);
+        self.swarms.insert(release, swarm);
+        let peers: Vec<PeerId> = self.peers.devices_first().collect();
+        peers.into_iter().for_each(|peer| self.send(peer, told.clone()));
+    }
+
+    pub(super) fn chunk_arrived(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        release: ManifestId,
+        index: u32,
+        bytes: u64,
+        verdict: Verdict,
+    ) {
+        match verdict {
+            Verdict::Unwanted => {
+                if let Some(swarm) = self.swarms.get_mut(&release) {
+                    swarm.unneeded(from, index, bytes, now);
+                }
+            }
+            Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
+            Verdict::Stored => {
+                let Some(swarm) = self.swarms.get_mut(&release) else { return };
+                let asks = swarm.arrived(from, index, bytes, now);
+                self.say(release, asks);
+            }
+        }
+    }
+
+    pub(super) fn uploaded(&mut self, to: PeerId, release: ManifestId, index: u32, outcome: UploadOutcome) {
+        self.uploads.done(to);
+        if outcome != UploadOutcome::Spoilt {
+            return;
+        }
+        let applied = self.update_mut(release).is_some_and(|update| matches!(update.stage, Stage::Applied));
+        if let Some(swarm) = self.swarms.get_mut(&release) {
+            swarm.spoilt(index, !applied);
+        }
+        if self.peers.role(to).is_some() {
+            self.send(to, Message::Refuse(Chunks { release, indexes: vec![index] }));
+        }
+    }
+
+    pub(super) fn applied(&mut self, release: ManifestId) {
+        if let Some(update) = self.update_mut(release) {
+            update.stage = Stage::Applied;
+            self.outputs.push_back(Output::Event(Event::Applied(release)));
+        }
+    }
+
+    pub(super) fn apply_failed(&mut self, now: Time, release: ManifestId, fault: ApplyFault) {
+        match fault {
+            ApplyFault::Failed(why) => self.blocked(now, release, why),
+            ApplyFault::Damaged(indexes) => {
+                if let Some(swarm) = self.swarms.get_mut(&release) {
+                    indexes.iter().for_each(|index| swarm.spoilt(*index, true));
+                }
+                if let Some(update) = self.update_mut(release) {
+                    update.stage = Stage::Filling;
+                }
+            }
+        }
+    }
+
+    /// The release cannot go on for now, so nothing more is fetched of it.
+    pub(super) fn blocked(&mut self, now: Time, release: ManifestId, why: String) {
+        self.forget(|swarm| swarm.release() == release);
+        if let Some(update) = self.update_mut(release) {
+            update.block(why.clone(), now);
+            self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
+        }
+    }
+
+    /// A person's word, or the node's own rule: what is complete is applied.
+    pub(super) fn apply_complete(&mut self) {
+        for update in self.updates.values_mut().filter(|update| matches!(update.stage, Stage::Complete)) {
+            update.stage = Stage::Applying;
+            self.outputs.push_back(Output::Apply(update.listed.manifest));
+        }
+    }
+
+    pub(super) fn retry_blocked(&mut self, now: Time) {
+        let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
+        let releases: Vec<_> = self.updates.values().filter(due).filter_map(|update| update.release.clone()).collect();
+        releases.into_iter().for_each(|release| self.prepare(release));
+    }
+
+    pub(super) fn forget(&mut self, unneeded: impl Fn(&Swarm) -> bool) {
+        let releases: Vec<ManifestId> =
+            self.swarms.values().filter(|swarm| unneeded(swarm)).map(Swarm::release).collect();
+        for release in releases {
+            self.swarms.remove(&release);
+            self.uploads.forget(release);
+            self.outputs.push_back(Output::Forget(release));
+        }
+    }
+
+    pub(super) fn update_mut(&mut self, release: ManifestId) -> Option<&mut Update> {
+        self.updates.values_mut().find(|update| update.listed.manifest == release)
+    }
+}

@@ -1,0 +1,454 @@
+//! A host: a node, and what its driver keeps for it. It hands inputs to the node and carries out what
+//! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
+
+use crate::check::{Check, Ledger};
+use crate::disk::Disk;
+use crate::network::Parcel;
+use crate::scenario::HostId;
+use crate::trace::Trace;
+use crate::workload::{CHANNEL, Publisher, wall_clock};
+use protocol::bitmap::Bitmap;
+use protocol::content::release::Release;
+use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
+use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
+use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
+use protocol::mesh::Role;
+use protocol::message::{Message, Slice, WantDocument};
+use protocol::node::{Config, Node};
+use protocol::output::Output;
+use protocol::rng::Rng;
+use protocol::time::{Span, Time};
+use protocol::trust::TrustedSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What reading or checking a small file takes.
+const SMALL_READ: Span = Span::from_millis(1);
+/// Chunks read ahead of the uplink: one under way, and some behind it so that it never idles.
+const UPLOAD_SLOTS: usize = 4;
+
+/// How a host treats others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// As it should.
+    Honest,
+    /// Sends wrong bytes for every chunk.
+    Lies,
+    /// Never sends a chunk.
+    Stalls,
+}
+
+/// A simulated device.
+pub struct Host {
+    /// Who it is.
+    pub id: HostId,
+    /// How it treats others.
+    pub behaviour: Behaviour,
+    /// How often it was switched on.
+    pub boot: u32,
+    /// What it went through.
+    pub record: Record,
+    rng_seed: [u8; 32],
+    node: Option<Node>,
+    wake_at: Option<Time>,
+    disk: Disk<(ManifestId, u32)>,
+    trust_files: Vec<(String, Arc<[u8]>)>,
+    documents: BTreeSet<DocumentId>,
+    places: BTreeMap<ManifestId, Place>,
+    applied: Option<usize>,
+}
+
+/// What a host holds of a release.
+struct Place {
+    release: Arc<Release>,
+    durable: Bitmap,
+    /// Written since the host was switched on, and not durable yet.
+    landing: BTreeSet<u32>,
+    /// The node needs it no more; what lies there may still serve the release after it.
+    forgotten: bool,
+}
+
+/// What a host went through, for the report. Bytes as they crossed the wire, unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// By position of the release, when it was applied.
+    pub applied: BTreeMap<usize, Time>,
+    /// By position of the release, plain bytes missing when its place was first made.
+    pub missing_bytes: BTreeMap<usize, u64>,
+    /// Plain bytes taken from what lay there.
+    pub reused_bytes: u64,
+    /// Chunks from the seed.
+    pub from_seed_bytes: u64,
+    /// Chunks from laptops.
+    pub from_laptops_bytes: u64,
+    /// What became of all chunks that it sent or was sent.
+    pub ledger: Ledger,
+}
+
+/// Something that a host does by itself, later.
+pub enum Task {
+    /// The node wanted to be woken.
+    Wake,
+    /// The driver, or the network, has something for the node.
+    Input(Box<Input>),
+    /// A chunk was written.
+    Written(Parcel),
+    /// A sync of the disk has ended.
+    Synced,
+    /// A place was made for a release.
+    Prepared(Arc<Release>, Bitmap),
+    /// A release was laid out and switched to.
+    Applied(ManifestId),
+}
+
+/// What a host does that concerns others.
+pub enum Effect {
+    /// Come back with this.
+    Later(Time, Task),
+    /// A message leaves.
+    Say(PeerId, Message),
+    /// A chunk leaves.
+    Upload(PeerId, ManifestId, u32, ChunkId),
+    /// The connection is closed; for good if the peer is banned.
+    Part(PeerId, bool),
+    /// These chunks of a release survive from now on.
+    Durable(ManifestId, Vec<u32>),
+    /// A release was applied.
+    Applied,
+}
+
+/// What a host sees of the world while it acts.
+pub struct Scene<'a, 'b> {
+    /// The time.
+    pub now: Time,
+    /// The static repository, which only the seed reads, and the truth to compare with.
+    pub publisher: &'a Publisher,
+    /// Where its inputs and outputs are written down.
+    pub trace: &'a mut Trace<'b>,
+    /// What must hold.
+    pub check: &'a mut Check,
+    /// What it does that concerns others.
+    pub effects: &'a mut Vec<Effect>,
+}
+
+impl Host {
+    /// A host that was never switched on; it knows the root that a person gave it.
+    pub fn new(
+        id: HostId,
+        behaviour: Behaviour,
+        disk: Disk<(ManifestId, u32)>,
+        rng_seed: [u8; 32],
+        root: &Arc<[u8]>,
+    ) -> Self {
+        Self {
+            id,
+            behaviour,
+            boot: 0,
+            record: Record::default(),
+            rng_seed,
+            node: None,
+            wake_at: None,
+            disk,
+            trust_files: vec![("1.root.json".to_owned(), root.clone())],
+            documents: BTreeSet::new(),
+            places: BTreeMap::new(),
+            applied: None,
+        }
+    }
+
+    /// Whether it is switched on.
+    pub fn is_up(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The position of the release that it has applied.
+    pub fn applied(&self) -> Option<usize> {
+        self.applied
+    }
+
+    /// What it holds durably of a release.
+    pub fn held(&self, release: ManifestId) -> Option<&Bitmap> {
+        self.places.get(&release).map(|place| &place.durable)
+    }
+
+    /// Where the newest release stands that it has heard of.
+    pub fn stage(&self) -> Option<&'static str> {
+        self.node.as_ref()?.updates().next().map(protocol::update::Update::stage_name)
+    }
+
+    /// The power is switched on: the node starts from what is durable.
+    pub fn switch_on(&mut self, scene: &mut Scene) {
+        self.boot += 1;
+        let is_seed = self.id == HostId::SEED;
+        let config = Config {
+            role: if is_seed { Role::Seed } else { Role::Device },
+            channel: (!is_seed).then(|| CHANNEL.parse().expect("the workload's channel is a lawful name")),
+            applies: !is_seed,
+            has_origin: is_seed,
+            upload_slots: UPLOAD_SLOTS,
+        };
+        let trust = TrustedSet::restore(self.trust_files.iter().cloned()).expect("the stored root is the publisher's");
+        let mut rng = Rng::new(&self.rng_seed, self.id.0 as u64, "node");
+        let mut rng_seed = [0; 32];
+        rng_seed[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
+        rng_seed[8..12].copy_from_slice(&self.boot.to_le_bytes());
+        self.node = Some(Node::restore(config, trust, rng_seed));
+        self.drive(Input::WallClock(wall_clock(scene.now)), scene);
+    }
+
+    /// The power fails: what was not durable is gone.
+    pub fn power_cut(&mut self) {
+        self.node = None;
+        self.wake_at = None;
+        self.disk.power_cut();
+        self.places.values_mut().for_each(|place| place.landing.clear());
+    }
+
+    /// The moment of a task has come.
+    pub fn perform(&mut self, task: Task, scene: &mut Scene) {
+        match task {
+            Task::Wake => self.wake(scene),
+            Task::Input(input) => self.drive(*input, scene),
+            Task::Written(parcel) => self.written(&parcel, scene),
+            Task::Synced => self.synced(scene),
+            Task::Prepared(release, held) => self.prepared(&release, held, scene),
+            Task::Applied(release) => self.has_applied(release, scene),
+        }
+    }
+
+    /// A chunk has arrived whole.
+    pub fn receive(&mut self, parcel: Parcel, scene: &mut Scene) {
+        let Some(node) = &self.node else { return };
+        let Parcel { peer, release, index, content, wire_bytes, .. } = parcel;
+        let arrived = |verdict| Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict };
+        let place = self.places.get_mut(&release).filter(|_| node.expects(peer, release, index));
+        let Some(place) = place else {
+            self.record.ledger.duplicate_bytes += wire_bytes;
+            return self.drive(arrived(Verdict::Unwanted), scene);
+        };
+        let chunk = place.release.chunks()[index as usize];
+        if chunk.id != content {
+            self.record.ledger.wrong_bytes += wire_bytes;
+            return self.drive(arrived(Verdict::WrongBytes), scene);
+        }
+        if !place.landing.insert(index) {
+            // Two peers sent it at once, and the first is still being written.
+            self.record.ledger.duplicate_bytes += wire_bytes;
+            return self.drive(arrived(Verdict::Stored), scene);
+        }
+        self.record.ledger.received_bytes += wire_bytes;
+        match parcel.from {
+            HostId::SEED => self.record.from_seed_bytes += wire_bytes,
+            _ => self.record.from_laptops_bytes += wire_bytes,
+        }
+        let written_at = self.disk.write(u64::from(chunk.bytes), scene.now);
+        scene.effects.push(Effect::Later(written_at, Task::Written(parcel)));
+    }
+
+    /// Hands an input to the node and carries out all that it asks for.
+    pub fn drive(&mut self, input: Input, scene: &mut Scene) {
+        let Some(node) = &mut self.node else { return };
+        scene.trace.input(scene.now, self.id, &input);
+        node.handle(scene.now, input);
+        while let Some(output) = self.node.as_mut().and_then(Node::poll_output) {
+            scene.trace.output(scene.now, self.id, &output);
+            self.carry_out(output, scene);
+        }
+        self.plan_wake(scene.now, scene.effects);
+    }
+
+    fn wake(&mut self, scene: &mut Scene) {
+        if self.wake_at != Some(scene.now) {
+            return; // Planned before the node named an earlier moment.
+        }
+        self.wake_at = None;
+        let next = |node: &Option<Node>| node.as_ref().and_then(Node::next_wakeup);
+        if next(&self.node).is_none_or(|at| at > scene.now) {
+            return self.plan_wake(scene.now, scene.effects);
+        }
+        self.drive(Input::Wakeup, scene);
+        scene.check.woken(scene.now, self.id, next(&self.node));
+    }
+
+    fn plan_wake(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Some(at) = self.node.as_ref().and_then(Node::next_wakeup) else { return };
+        let at = at.max(now + Span(1));
+        if self.wake_at.is_none_or(|planned| at < planned) {
+            self.wake_at = Some(at);
+            effects.push(Effect::Later(at, Task::Wake));
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, scene: &mut Scene) {
+        let soon = scene.now + SMALL_READ;
+        let mut answer = |at, input| scene.effects.push(Effect::Later(at, Task::Input(Box::new(input))));
+        match output {
+            Output::Send { to, message } => scene.effects.push(Effect::Say(to, message)),
+            Output::Upload { to, release, index } => self.upload(to, release, index, scene),
+            Output::SendDocument { to, want } => {
+                let message = self.slice(&want, scene.publisher);
+                scene.effects.push(Effect::Say(to, message));
+            }
+            Output::Disconnect(peer) => scene.effects.push(Effect::Part(peer, false)),
+            Output::Ban(peer) => scene.effects.push(Effect::Part(peer, true)),
+            Output::ReadMetadata { role, version } => {
+                let bytes = scene.publisher.metadata(&role, version).map(|bytes| bytes.to_vec());
+                answer(soon, Input::OriginMetadata { role, bytes });
+            }
+            Output::ReadDocument(document) => {
+                let found = scene.publisher.document(&document.id()).filter(|_| self.has(&document.id()));
+                let found = found.map(|(_, verified)| verified.clone());
+                answer(soon, Input::DocumentRead(document, found));
+            }
+            Output::VerifyDocument { document, bytes, .. } => {
+                let verdict = match scene.publisher.document(&document.id()) {
+                    Some((genuine, verified)) if genuine[..] == bytes[..] => Ok(verified.clone()),
+                    _ => Err(DocumentFault::WrongBytes),
+                };
+                if verdict.is_ok() {
+                    self.documents.insert(document.id());
+                }
+                answer(soon, Input::DocumentVerified(document, verdict));
+            }
+            Output::SaveTrust(files) => self.trust_files = files,
+            Output::Prepare(release) => self.prepare(release, scene),
+            Output::Apply(release) => {
+                let at = scene.now + self.disk.sync();
+                scene.effects.push(Effect::Later(at, Task::Applied(release)));
+            }
+            Output::Forget(release) => {
+                if let Some(place) = self.places.get_mut(&release) {
+                    place.forgotten = true;
+                }
+            }
+            Output::Event(_) => {}
+        }
+    }
+
+    /// The static repository holds every document; a laptop holds those that it has verified.
+    fn has(&self, document: &DocumentId) -> bool {
+        self.id == HostId::SEED || self.documents.contains(document)
+    }
+
+    fn slice(&self, want: &WantDocument, publisher: &Publisher) -> Message {
+        let Some((bytes, _)) = publisher.document(&want.id).filter(|_| self.has(&want.id)) else {
+            return Message::NoDocument(want.id);
+        };
+        let start = usize::try_from(want.offset).unwrap_or(usize::MAX).min(bytes.len());
+        let end = (start + DOCUMENT_SLICE_BYTES_MAX as usize).min(bytes.len());
+        let bytes_here = bytes[start..end].to_vec().into();
+        Message::Slice(Slice {
+            id: want.id,
+            base: None,
+            encoded_bytes: bytes.len() as u64,
+            offset: want.offset,
+            bytes: bytes_here,
+        })
+    }
+
+    fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
+        let place = self.places.get(&release);
+        scene.check.uploaded(scene.now, self.id, place.map(|place| &place.durable), index);
+        let Some(place) = place else { return };
+        let genuine = place.release.chunks()[index as usize].id;
+        match self.behaviour {
+            Behaviour::Honest => scene.effects.push(Effect::Upload(to, release, index, genuine)),
+            Behaviour::Lies => {
+                let polluted = ChunkId(*blake3::hash(&genuine.0).as_bytes());
+                scene.effects.push(Effect::Upload(to, release, index, polluted));
+            }
+            Behaviour::Stalls => {}
+        }
+    }
+
+    /// The repository holds the whole release; a laptop starts with what it has of it, and what it can
+    /// copy from other releases that lie here.
+    fn prepare(&mut self, release: Arc<Release>, scene: &mut Scene) {
+        if self.id == HostId::SEED {
+            let held = Bitmap::full(release.chunk_count());
+            return scene.effects.push(Effect::Later(scene.now + SMALL_READ, Task::Prepared(release, held)));
+        }
+        let mut held = Bitmap::new(release.chunk_count());
+        let mut copied_bytes = 0;
+        let here = self.places.get(&release.id()).map(|place| &place.durable);
+        let others: Vec<&Place> = self.places.values().filter(|place| place.release.id() != release.id()).collect();
+        for (chunk, index) in release.chunks().iter().zip(0..) {
+            let durable =
+                |place: &&Place| place.release.index_of(&chunk.id).is_some_and(|index| place.durable.contains(index));
+            if here.is_some_and(|here| here.contains(index)) {
+                held.insert(index);
+            } else if others.iter().any(durable) {
+                held.insert(index);
+                copied_bytes += u64::from(chunk.bytes);
+            }
+        }
+        self.record.reused_bytes += copied_bytes;
+        let at = self.disk.write(copied_bytes, scene.now) + self.disk.sync();
+        scene.effects.push(Effect::Later(at, Task::Prepared(release, held)));
+    }
+
+    fn prepared(&mut self, release: &Arc<Release>, held: Bitmap, scene: &mut Scene) {
+        let id = release.id();
+        let position = scene.publisher.position(id);
+        let applied = self.id == HostId::SEED || (position.is_some() && self.applied == position);
+        let missing = release.chunks().iter().zip(0..).filter(|(_, index)| !held.contains(*index));
+        let missing_bytes = missing.map(|(chunk, _)| u64::from(chunk.bytes)).sum();
+        if let Some(position) = position {
+            self.record.missing_bytes.entry(position).or_insert(missing_bytes);
+        }
+        let applied_release = self.applied.and_then(|at| scene.publisher.published().get(at)).map(|at| at.release.id());
+        self.places.retain(|release, place| !place.forgotten || Some(*release) == applied_release);
+        let place =
+            Place { release: release.clone(), durable: held.clone(), landing: BTreeSet::new(), forgotten: false };
+        self.places.insert(id, place);
+        scene.effects.push(Effect::Durable(id, held.iter().collect()));
+        self.drive(Input::Prepared { release: id, held, applied }, scene);
+    }
+
+    fn written(&mut self, parcel: &Parcel, scene: &mut Scene) {
+        let Parcel { peer, release, index, content, wire_bytes, .. } = *parcel;
+        let published = scene.publisher.position(release).and_then(|at| scene.publisher.published().get(at));
+        let published = published.map(|published| published.release.chunks()[index as usize].id);
+        scene.check.stored(scene.now, self.id, published, content);
+        if let Some(at) = self.disk.written((release, index), scene.now) {
+            scene.effects.push(Effect::Later(at, Task::Synced));
+        }
+        self.drive(Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict: Verdict::Stored }, scene);
+    }
+
+    fn synced(&mut self, scene: &mut Scene) {
+        let (durable, next) = self.disk.synced(scene.now);
+        if let Some(at) = next {
+            scene.effects.push(Effect::Later(at, Task::Synced));
+        }
+        let mut by_release: BTreeMap<ManifestId, Vec<u32>> = BTreeMap::new();
+        for (release, index) in durable {
+            if let Some(place) = self.places.get_mut(&release) {
+                place.landing.remove(&index);
+                place.durable.insert(index);
+                by_release.entry(release).or_default().push(index);
+            }
+        }
+        for (release, indexes) in by_release {
+            scene.effects.push(Effect::Durable(release, indexes.clone()));
+            self.drive(Input::Durable { release, indexes }, scene);
+        }
+    }
+
+    fn has_applied(&mut self, release: ManifestId, scene: &mut Scene) {
+        let Some(position) = scene.publisher.position(release) else { return };
+        let nothing = Bitmap::new(1);
+        let durable = self.places.get(&release).map_or(&nothing, |place| &place.durable);
+        scene.check.applied(scene.now, self.id, durable, self.applied, position);
+        self.applied = Some(position);
+        self.record.applied.entry(position).or_insert(scene.now);
+        scene.effects.push(Effect::Applied);
+        self.drive(Input::Applied(release), scene);
+    }
+
+    /// A granted upload has ended.
+    pub fn uploaded(&mut self, parcel: &Parcel, outcome: UploadOutcome, scene: &mut Scene) {
+        let Parcel { peer, release, index, .. } = *parcel;
+        self.drive(Input::Uploaded { to: peer, release, index, outcome }, scene);
+    }
+}

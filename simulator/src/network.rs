@@ -1,0 +1,230 @@
+//! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
+
+use crate::link::Link;
+use crate::scenario::{HostId, Scenario};
+use protocol::id::{ChunkId, ManifestId, PeerId};
+use protocol::limits::PEERS_MAX;
+use protocol::rng::Rng;
+use protocol::time::Span;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A chunk on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// On which connection.
+    pub peer: PeerId,
+    /// Who sends it.
+    pub from: HostId,
+    /// Who receives it.
+    pub to: HostId,
+    /// Of which release.
+    pub release: ManifestId,
+    /// Its index in the chunk list, as its header says.
+    pub index: u32,
+    /// What its bytes are, told by their hash: a liar's are not those of the index.
+    pub content: ChunkId,
+    /// Header and payload.
+    pub wire_bytes: u64,
+}
+
+/// A host's access to the network.
+pub struct Port {
+    /// From the host.
+    pub up: Link<Parcel>,
+    /// To the host.
+    pub down: Link<Parcel>,
+    /// From the host to the middle of the network.
+    pub latency: Span,
+}
+
+/// A connection between two hosts. Both ends call it by the same number, which is never used again.
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    ends: (HostId, HostId),
+    state: State,
+}
+
+/// How far a connection can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// What is sent arrives.
+    Open,
+    /// What is sent is lost, and nobody has noticed yet.
+    Silent,
+    /// Both ends know that it is gone.
+    Closed,
+}
+
+/// The network between the hosts.
+pub struct Network {
+    ports: Vec<Port>,
+    peers: Vec<Vec<HostId>>,
+    connections: Vec<Connection>,
+    /// By pair, the lower host first, the newest connection.
+    newest: BTreeMap<(HostId, HostId), PeerId>,
+    banned: BTreeSet<(HostId, HostId)>,
+    /// By number of the partition, whom it cuts off while it lasts.
+    cuts: BTreeMap<usize, BTreeSet<HostId>>,
+}
+
+impl Network {
+    /// The network of a scenario: no connection stands.
+    pub fn new(scenario: &Scenario, rng_seed: &[u8; 32]) -> Self {
+        let port = |up, down, latency| Port { up: Link::new(up), down: Link::new(down), latency };
+        let seed = &scenario.seed;
+        let seed = std::iter::once(port(seed.up_bits_per_s, seed.down_bits_per_s, seed.latency));
+        let laptops =
+            scenario.each_laptop().map(|laptop| port(laptop.up_bits_per_s, laptop.down_bits_per_s, laptop.latency));
+        Self {
+            ports: seed.chain(laptops).collect(),
+            peers: peers(scenario.laptop_count(), rng_seed),
+            connections: Vec::new(),
+            newest: BTreeMap::new(),
+            banned: BTreeSet::new(),
+            cuts: BTreeMap::new(),
+        }
+    }
+
+    /// A host's port.
+    pub fn port(&mut self, host: HostId) -> &mut Port {
+        &mut self.ports[host.0]
+    }
+
+    /// All ports, for counting what is on its way.
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// Whom a host knows of.
+    pub fn peers(&self, host: HostId) -> &[HostId] {
+        &self.peers[host.0]
+    }
+
+    /// How long a packet takes between two hosts.
+    pub fn latency(&self, from: HostId, to: HostId) -> Span {
+        Span(self.ports[from.0].latency.0 + self.ports[to.0].latency.0)
+    }
+
+    /// The other end of a host's connection.
+    pub fn other_end(&self, host: HostId, peer: PeerId) -> HostId {
+        let (low, high) = self.connection(peer).ends;
+        if low == host { high } else { low }
+    }
+
+    /// Both ends of a connection.
+    pub fn ends(&self, peer: PeerId) -> [HostId; 2] {
+        let (low, high) = self.connection(peer).ends;
+        [low, high]
+    }
+
+    /// How far a connection can be used.
+    pub fn state(&self, peer: PeerId) -> State {
+        self.connection(peer).state
+    }
+
+    /// Whether two hosts may speak at all: neither banned the other, and no partition stands between.
+    pub fn may_connect(&self, a: HostId, b: HostId) -> bool {
+        !self.banned.contains(&pair(a, b)) && self.cuts.values().all(|cut| cut.contains(&a) == cut.contains(&b))
+    }
+
+    /// The newest connection of two hosts, unless it is closed.
+    pub fn between(&self, a: HostId, b: HostId) -> Option<PeerId> {
+        self.newest.get(&pair(a, b)).copied().filter(|peer| self.state(*peer) != State::Closed)
+    }
+
+    /// A new connection.
+    pub fn connect(&mut self, a: HostId, b: HostId) -> PeerId {
+        let peer = PeerId(self.connections.len() as u64);
+        self.connections.push(Connection { ends: pair(a, b), state: State::Open });
+        self.newest.insert(pair(a, b), peer);
+        peer
+    }
+
+    /// A connection goes from one state to the next. Returns false if it was there already.
+    pub fn change(&mut self, peer: PeerId, state: State) -> bool {
+        let at = usize::try_from(peer.0).expect("connections fit in memory");
+        std::mem::replace(&mut self.connections[at].state, state) != state
+    }
+
+    /// Two hosts never speak again.
+    pub fn ban(&mut self, a: HostId, b: HostId) {
+        self.banned.insert(pair(a, b));
+    }
+
+    /// A partition begins.
+    pub fn cut(&mut self, number: usize, hosts: &[HostId]) {
+        self.cuts.insert(number, hosts.iter().copied().collect());
+    }
+
+    /// A partition ends.
+    pub fn heal(&mut self, number: usize) {
+        self.cuts.remove(&number);
+    }
+
+    /// The open connections that `cut_off` speaks of.
+    pub fn open_where(&self, cut_off: impl Fn(HostId, HostId) -> bool) -> Vec<PeerId> {
+        let open = |peer: &PeerId| self.state(*peer) == State::Open;
+        self.newest.iter().filter(|((a, b), _)| cut_off(*a, *b)).map(|(_, peer)| *peer).filter(open).collect()
+    }
+
+    fn connection(&self, peer: PeerId) -> &Connection {
+        &self.connections[usize::try_from(peer.0).expect("connections fit in memory")]
+    }
+}
+
+fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
+    (a.min(b), a.max(b))
+}
+
+/// Every laptop knows the seed. Up to the bound on peers all laptops know each other; beyond it each
+/// knows about that many at random, which keeps the graph connected.
+fn peers(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
+    let mut linked: Vec<BTreeSet<HostId>> = vec![BTreeSet::new(); laptops + 1];
+    let mut link = |a: usize, b: usize| {
+        let full = |host: usize| host != HostId::SEED.0 && linked[host].len() > PEERS_MAX;
+        if a != b && !full(a) && !full(b) {
+            linked[a].insert(HostId(b));
+            linked[b].insert(HostId(a));
+        }
+    };
+    (1..=laptops).for_each(|laptop| link(laptop, 0));
+    for laptop in 1..=laptops {
+        if laptops <= PEERS_MAX + 1 {
+            (1..laptop).for_each(|other| link(laptop, other));
+        } else {
+            let mut rng = Rng::new(rng_seed, laptop as u64, "peers");
+            (0..4 * PEERS_MAX).for_each(|_| {
+                let other = 1 + usize::try_from(rng.below(laptops as u64)).unwrap_or(0);
+                link(laptop, other);
+            });
+        }
+    }
+    let mut rng = Rng::new(rng_seed, 0, "order of peers");
+    let shuffled = |linked: BTreeSet<HostId>| {
+        let mut hosts: Vec<(u64, HostId)> = linked.into_iter().map(|host| (rng.next_u64(), host)).collect();
+        hosts.sort_unstable();
+        hosts.into_iter().map(|(_, host)| host).collect()
+    };
+    linked.into_iter().map(shuffled).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classroom_knows_each_other() {
+        let graph = peers(20, &[1; 32]);
+        assert!(graph.iter().all(|hosts| hosts.len() == 20));
+    }
+
+    #[test]
+    fn beyond_the_bound_each_laptop_knows_the_seed_and_some_others() {
+        let graph = peers(200, &[1; 32]);
+        assert_eq!(graph[0].len(), 200);
+        for hosts in &graph[1..] {
+            assert!(hosts.contains(&HostId::SEED));
+            assert!((PEERS_MAX - 6..=PEERS_MAX + 1).contains(&hosts.len()), "{}", hosts.len());
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! A scenario: who is there, what is published when, and what goes wrong. A TOML file, versioned by `schema`;
+//! a key that is not known is refused, because a misspelt fault would otherwise be an experiment
+//! that never took place.
+
+use crate::units;
+use protocol::content::version::Version;
+use protocol::limits::CHUNK_BYTES_MAX;
+use protocol::time::Span;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The one schema that this code reads.
+pub const SCHEMA: u32 = 1;
+/// Hosts in one scenario: beyond this a run takes days.
+const LAPTOPS_MAX: usize = 100_000;
+
+/// A whole experiment but for its rng_seed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The version of this format: 1.
+    pub schema: u32,
+    /// What to call it in outputs.
+    pub name: String,
+    /// How the network is modelled.
+    #[serde(default)]
+    pub model: Model,
+    /// When to give up.
+    #[serde(deserialize_with = "units::span")]
+    pub until: Span,
+    /// The school server.
+    pub seed: Access,
+    /// The laptops, in groups of equals; numbered from 1 through all groups.
+    pub laptops: Vec<Laptops>,
+    /// What is published, ascending by time and version.
+    #[serde(rename = "release")]
+    pub releases: Vec<ReleasePlan>,
+    /// What goes wrong with single hosts.
+    #[serde(rename = "fault", default)]
+    pub faults: Vec<Fault>,
+    /// When the network falls apart.
+    #[serde(rename = "partition", default)]
+    pub partitions: Vec<Partition>,
+}
+
+/// How the network is modelled; named in every output, because times of different models do not compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// Store and forward at each access link; see [`link`](crate::link).
+    #[default]
+    Queue,
+}
+
+/// A host's access to the network.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Upload rate in bits a second.
+    #[serde(rename = "up", deserialize_with = "units::bits_per_s")]
+    pub up_bits_per_s: u64,
+    /// Download rate in bits a second.
+    #[serde(rename = "down", deserialize_with = "units::bits_per_s")]
+    pub down_bits_per_s: u64,
+    /// From the host to the middle of the network; two hosts are twice that apart.
+    #[serde(deserialize_with = "units::span")]
+    pub latency: Span,
+}
+
+/// Laptops of one kind.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Laptops {
+    /// How many.
+    pub count: usize,
+    /// Upload rate in bits a second.
+    #[serde(rename = "up", deserialize_with = "units::bits_per_s")]
+    pub up_bits_per_s: u64,
+    /// Download rate in bits a second.
+    #[serde(rename = "down", deserialize_with = "units::bits_per_s")]
+    pub down_bits_per_s: u64,
+    /// From the laptop to the middle of the network.
+    #[serde(deserialize_with = "units::span")]
+    pub latency: Span,
+    /// What the disk writes, in bytes a second.
+    #[serde(rename = "disk_write", deserialize_with = "units::bytes")]
+    pub disk_bytes_per_s: u64,
+    /// How long a sync of the disk takes.
+    #[serde(deserialize_with = "units::span")]
+    pub disk_sync: Span,
+}
+
+/// A release to be published.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasePlan {
+    /// Its PEP 440 version.
+    pub version: String,
+    /// When it is published.
+    #[serde(deserialize_with = "units::span")]
+    pub at: Span,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// Bytes of a chunk.
+    #[serde(rename = "chunk", deserialize_with = "units::bytes")]
+    pub chunk_bytes: u64,
+    /// Files that the chunks make up.
+    #[serde(default = "one_file")]
+    pub files: u32,
+    /// Chunks that the release before has too, in percent.
+    #[serde(default)]
+    pub shares_percent: u32,
+}
+
+fn one_file() -> u32 {
+    1
+}
+
+/// What goes wrong with one host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Fault {
+    /// Its power fails; what was not durable is lost.
+    Dies {
+        /// Who.
+        host: HostId,
+        /// When.
+        #[serde(deserialize_with = "units::span")]
+        at: Span,
+        /// When it comes back, if it does.
+        #[serde(default, deserialize_with = "units::span_if_any")]
+        returns: Option<Span>,
+    },
+    /// It is switched on late.
+    Joins {
+        /// Who.
+        host: HostId,
+        /// When.
+        #[serde(deserialize_with = "units::span")]
+        at: Span,
+    },
+    /// It sends wrong bytes for every chunk.
+    Lies {
+        /// Who.
+        host: HostId,
+    },
+    /// It takes requests for chunks and never answers them.
+    Stalls {
+        /// Who.
+        host: HostId,
+    },
+}
+
+/// Hosts that cannot reach all others for a while, though each other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// Who is cut off.
+    pub hosts: Vec<HostId>,
+    /// From when.
+    #[serde(deserialize_with = "units::span")]
+    pub from: Span,
+    /// Until when.
+    #[serde(deserialize_with = "units::span")]
+    pub until: Span,
+}
+
+/// A host of a scenario: `seed`, or `laptop-1` and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HostId(pub usize);
+
+/// What a text is that names no host.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} names no host; they are called \"seed\", \"laptop-1\", \"laptop-2\" and so on")]
+pub struct HostIdError(String);
+
+/// Why a scenario cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// Not the TOML that a scenario is.
+    #[error("{file} is no scenario")]
+    Toml {
+        /// The file.
+        file: String,
+        /// Where, and what is wrong.
+        source: toml::de::Error,
+    },
+    /// Its parts do not fit together.
+    #[error("{file}: {key}: {why}")]
+    Value {
+        /// The file.
+        file: String,
+        /// The key that is wrong.
+        key: String,
+        /// What about it.
+        why: String,
+    },
+}
+
+impl HostId {
+    /// The school server.
+    pub const SEED: HostId = HostId(0);
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("seed"),
+            number => write!(f, "laptop-{number}"),
+        }
+    }
+}
+
+impl FromStr for HostId {
+    type Err = HostIdError;
+
+    fn from_str(text: &str) -> Result<Self, HostIdError> {
+        let number = match text {
+            "seed" => Some(0),
+            _ => text.strip_prefix("laptop-").and_then(|number| number.parse().ok()).filter(|number| *number > 0),
+        };
+        number.map(HostId).ok_or_else(|| HostIdError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for HostId {
+    type Error = HostIdError;
+
+    fn try_from(text: String) -> Result<Self, HostIdError> {
+        text.parse()
+    }
+}
+
+impl Scenario {
+    /// Reads the scenario that stands in `text`; errors call it `file`.
+    pub fn parse(text: &str, file: &str) -> Result<Scenario, ScenarioError> {
+        let scenario: Scenario =
+            toml::from_str(text).map_err(|source| ScenarioError::Toml { file: file.to_owned(), source })?;
+        match scenario.fault() {
+            Some((key, why)) => Err(ScenarioError::Value { file: file.to_owned(), key, why }),
+            None => Ok(scenario),
+        }
+    }
+
+    /// The laptops one by one; the first is `laptop-1`.
+    pub fn each_laptop(&self) -> impl Iterator<Item = &Laptops> {
+        self.laptops.iter().flat_map(|group| std::iter::repeat_n(group, group.count))
+    }
+
+    /// How many laptops there are.
+    pub fn laptop_count(&self) -> usize {
+        self.laptops.iter().map(|group| group.count).sum()
+    }
+
+    /// The first thing that is wrong, by its key.
+    fn fault(&self) -> Option<(String, String)> {
+        let wrong = |key: &str, why: String| Some((key.to_owned(), why));
+        if self.schema != SCHEMA {
+            return wrong("schema", format!("{} is not {SCHEMA}, the one this program reads", self.schema));
+        }
+        let laptops = self.laptop_count();
+        if !(1..=LAPTOPS_MAX).contains(&laptops) {
+            return wrong("laptops.count", format!("{laptops} laptops; there must be 1 to {LAPTOPS_MAX}"));
+        }
+        if self.releases.is_empty() {
+            return wrong("release", "nothing is published".to_owned());
+        }
+        let named = self.faults.iter().map(|fault| ("fault.host", fault.host()));
+        let cut_off = self.partitions.iter().flat_map(|partition| &partition.hosts);
+        let mut named = named.chain(cut_off.map(|host| ("partition.hosts", *host)));
+        if let Some((key, host)) = named.find(|(_, host)| host.0 > laptops) {
+            return wrong(key, format!("there is no {host}; the last is laptop-{laptops}"));
+        }
+        if let Some(partition) = self.partitions.iter().find(|partition| partition.from >= partition.until) {
+            return wrong("partition.until", format!("not after its beginning at {} us", partition.from.0));
+        }
+        let returns_early =
+            |fault: &&Fault| matches!(fault, Fault::Dies { at, returns: Some(returns), .. } if returns <= at);
+        if let Some(fault) = self.faults.iter().find(returns_early) {
+            return wrong("fault.returns", format!("{} returns before it dies", fault.host()));
+        }
+        self.releases_fault()
+    }
+
+    fn releases_fault(&self) -> Option<(String, String)> {
+        let mut before: Option<(&ReleasePlan, Version)> = None;
+        for release in &self.releases {
+            let wrong = |key: &str, why: String| Some((format!("release {}: {key}", release.version), why));
+            let version = match Version::from_normal(&release.version) {
+                Ok(version) => version,
+                Err(error) => return wrong("version", error.to_string()),
+            };
+            if before.as_ref().is_some_and(|(plan, known)| plan.at > release.at || *known >= version) {
+                return wrong("at", "releases must ascend in time and in version".to_owned());
+            }
+            if release.chunk_bytes > u64::from(CHUNK_BYTES_MAX) {
+                return wrong("chunk", format!("a chunk has at most {CHUNK_BYTES_MAX} bytes"));
+            }
+            if release.chunks == 0 || release.files == 0 || release.files > release.chunks {
+                return wrong("files", "there must be at least one file, and a chunk for each".to_owned());
+            }
+            if release.shares_percent > 100 || (before.is_none() && release.shares_percent > 0) {
+                return wrong("shares_percent", "at most 100, and 0 in the first release".to_owned());
+            }
+            before = Some((release, version));
+        }
+        None
+    }
+}
+
+impl Fault {
+    /// Who is meant.
+    pub fn host(&self) -> HostId {
+        match self {
+            Fault::Dies { host, .. } | Fault::Joins { host, .. } | Fault::Lies { host } | Fault::Stalls { host } => {
+                *host
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        schema = 1
+        name = "small"
+        until = "1h"
+        seed = { up = "20Mbit", down = "20Mbit", latency = "1ms" }
+        [[laptops]]
+        count = 2
+        up = "20Mbit"
+        down = "100Mbit"
+        latency = "1ms"
+        disk_write = "40MB"
+        disk_sync = "20ms"
+        [[release]]
+        version = "1.0"
+        at = "0s"
+        chunks = 10
+        chunk = "64KiB"
+    "#;
+
+    /// The error with its causes, as a person sees it.
+    fn refusal(text: &str) -> String {
+        let error = Scenario::parse(text, "a.toml").unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error}: {}", cause.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_key_nobody_knows_is_named_with_its_file() {
+        let refused = refusal(&SMALL.replace("latency = \"1ms\"\n", "latency = \"1ms\"\nlatenzy = \"1ms\"\n"));
+        assert!(refused.contains("a.toml") && refused.contains("latenzy"), "{refused}");
+        let refused = refusal(&format!("{SMALL}\n[[fault]]\nkind = \"lies\"\nhost = \"laptop-1\"\natt = \"1s\"\n"));
+        assert!(refused.contains("att"), "{refused}");
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named_by_its_key() {
+        assert!(Scenario::parse(SMALL, "a.toml").is_ok());
+        let with = |more: &str| refusal(&format!("{SMALL}\n{more}\n"));
+        let cases = [
+            (refusal(&SMALL.replace("schema = 1", "schema = 2")), "schema"),
+            (refusal(&SMALL.replace("count = 2", "count = 0")), "laptops.count"),
+            (refusal(&SMALL.replace("64KiB", "1MiB")), "release 1.0: chunk"),
+            (refusal(&SMALL.replace("20Mbit", "0Mbit")), "0 is too little"),
+            (with("[[fault]]\nkind = \"lies\"\nhost = \"laptop-3\""), "fault.host"),
+            (with("[[fault]]\nkind = \"lies\"\nhost = \"teacher\""), "names no host"),
+            (with("[[fault]]\nkind = \"dies\"\nhost = \"seed\"\nat = \"2s\"\nreturns = \"1s\""), "fault.returns"),
+            (with("[[partition]]\nhosts = [\"seed\"]\nfrom = \"2s\"\nuntil = \"1s\""), "partition.until"),
+            (with("[[release]]\nversion = \"0.9\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\""), "release 0.9: at"),
+            (with("[[release]]\nversion = \"2.0\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\"\nfiles = 2"), "files"),
+        ];
+        for (refused, key) in cases {
+            assert!(refused.contains(key), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! The engine: takes events from the queue, drives the hosts, and carries what they do to others over the network.
+
+use crate::check::{Check, Ledger};
+use crate::disk::Disk;
+use crate::host::{Behaviour, Effect, Host, Scene, Task};
+use crate::link::Progress;
+use crate::network::{Network, Parcel, State};
+use crate::outcome::{Outcome, Spread};
+use crate::queue::Queue;
+use crate::scenario::{Fault, HostId, Scenario};
+use crate::trace::Trace;
+use crate::workload::Publisher;
+use protocol::bitmap::Bitmap;
+use protocol::id::{ChunkId, ManifestId, PeerId};
+use protocol::input::{Input, UploadOutcome};
+use protocol::message::{ChunkHeader, Message};
+use protocol::rng::Rng;
+use protocol::time::{Span, Time};
+use std::io;
+
+/// A peer that went silent is noticed after this long; the transport's keep-alive does that on real machines.
+const SILENCE_NOTICED_AFTER: Span = Span::from_secs(20);
+/// Laptops are switched on within this span, in an order that the rng_seed decides.
+const SWITCHED_ON_WITHIN: Span = Span::from_millis(100);
+/// Before a frame stands its length.
+const FRAME_PREFIX_BYTES: u64 = 4;
+
+/// Something that will happen.
+enum Event {
+    /// The scenario says so.
+    World(World),
+    /// A host does something by itself, if it was not switched off in between.
+    Task(HostId, u32, Task),
+    /// A message reaches the receiver's downlink.
+    Arrives(Letter),
+    /// A message has passed it.
+    Delivered(Letter),
+    /// The parcel under way on an uplink should have passed.
+    Uplink(HostId, u32),
+    /// A parcel reaches the receiver's downlink.
+    ParcelArrives(Parcel),
+    /// The parcel under way on a downlink should have passed.
+    Downlink(HostId, u32),
+    /// Both ends notice that a connection is gone.
+    Closes(PeerId),
+}
+
+/// What a scenario does to the world; partitions and releases by their number in it.
+#[derive(Clone, Copy, Debug)]
+enum World {
+    Publish(usize),
+    SwitchOn(HostId),
+    PowerCut(HostId),
+    Cut(usize),
+    Heal(usize),
+}
+
+/// A message on its way.
+struct Letter {
+    peer: PeerId,
+    to: HostId,
+    wire_bytes: u64,
+    message: Box<Message>,
+}
+
+/// One run.
+pub struct Sim<'a> {
+    scenario: &'a Scenario,
+    rng_seed: u64,
+    now: Time,
+    queue: Queue<Event>,
+    events: u64,
+    /// World events still to come.
+    world_left: usize,
+    hosts: Vec<Host>,
+    network: Network,
+    publisher: Publisher,
+    /// By position of the release, which chunks the honest laptops hold together.
+    spreads: Vec<Spread>,
+    trace: Trace<'a>,
+    check: Check,
+    lost_bytes: u64,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Sim<'a> {
+    /// The world of a scenario before anything happened. The trace's lines go to `text` if there is one.
+    pub fn new(scenario: &'a Scenario, rng_seed: u64, text: Option<&'a mut dyn io::Write>) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&rng_seed.to_le_bytes());
+        let publisher = Publisher::new(key);
+        let mut behaviours = vec![Behaviour::Honest; scenario.laptop_count() + 1];
+        for fault in &scenario.faults {
+            match fault {
+                Fault::Lies { host } => behaviours[host.0] = Behaviour::Lies,
+                Fault::Stalls { host } => behaviours[host.0] = Behaviour::Stalls,
+                Fault::Dies { .. } | Fault::Joins { .. } => {}
+            }
+        }
+        // The seed serves from its repository, so its disk is never written.
+        let disks = std::iter::once((1, Span::default()));
+        let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
+        let hosts = disks.zip(behaviours).enumerate().map(|(number, ((bytes_per_s, sync), behaviour))| {
+            Host::new(HostId(number), behaviour, Disk::new(bytes_per_s, sync), key, publisher.root())
+        });
+        let mut sim = Self {
+            scenario,
+            rng_seed,
+            now: Time::default(),
+            queue: Queue::new(),
+            events: 0,
+            world_left: 0,
+            hosts: hosts.collect(),
+            network: Network::new(scenario, &key),
+            publisher,
+            spreads: Vec::new(),
+            trace: Trace::new(text),
+            check: Check::default(),
+            lost_bytes: 0,
+            effects: Vec::new(),
+        };
+        sim.plan_world(&key);
+        sim
+    }
+
+    /// Runs until every honest host that lives has the newest release and nothing more will happen to the world,
+    /// or until time is up or a check found something.
+    ///
+    /// # Errors
+    /// If the trace's text cannot be written.
+    pub fn run(mut self) -> io::Result<Outcome> {
+        let until = Time::default() + self.scenario.until;
+        while let Some((at, event)) = self.queue.pop() {
+            if at > until {
+                self.now = until;
+                break;
+            }
+            self.now = at;
+            self.events += 1;
+            let done = self.happen(event);
+            if !self.check.violations().is_empty() || (done && self.is_done()) {
+                break;
+            }
+        }
+        self.finish()
+    }
+
+    fn plan_world(&mut self, key: &[u8; 32]) {
+        for (number, release) in self.scenario.releases.iter().enumerate() {
+            self.plan(release.at, World::Publish(number));
+        }
+        self.plan(Span::default(), World::SwitchOn(HostId::SEED));
+        for laptop in (1..self.hosts.len()).map(HostId) {
+            let joins = self.scenario.faults.iter().find_map(|fault| match fault {
+                Fault::Joins { host, at } if *host == laptop => Some(*at),
+                _ => None,
+            });
+            let soon = Span(Rng::new(key, laptop.0 as u64, "switched on").below(SWITCHED_ON_WITHIN.0));
+            self.plan(joins.unwrap_or(soon), World::SwitchOn(laptop));
+        }
+        for fault in &self.scenario.faults {
+            if let Fault::Dies { host, at, returns } = fault {
+                self.plan(*at, World::PowerCut(*host));
+                if let Some(returns) = returns {
+                    self.plan(*returns, World::SwitchOn(*host));
+                }
+            }
+        }
+        for (number, partition) in self.scenario.partitions.iter().enumerate() {
+            self.plan(partition.from, World::Cut(number));
+            self.plan(partition.until, World::Heal(number));
+        }
+    }
+
+    fn plan(&mut self, at: Span, world: World) {
+        self.world_left += 1;
+        self.queue.push(Time::default() + at, Event::World(world));
+    }
+
+    /// Returns whether the run may be done with it.
+    fn happen(&mut self, event: Event) -> bool {
+        match event {
+            Event::World(world) => {
+                self.world_left -= 1;
+                self.change_world(world);
+                return true;
+            }
+            Event::Task(host, boot, task) => {
+                if self.is_up(host, boot) {
+                    let applied = matches!(task, Task::Applied(_));
+                    self.with(host, |host, scene| host.perform(task, scene));
+                    return applied;
+                }
+            }
+            Event::Arrives(letter) => {
+                if self.can_reach(letter.peer, letter.to) {
+                    let at = self.network.port(letter.to).down.control(letter.wire_bytes, self.now);
+                    self.queue.push(at, Event::Delivered(letter));
+                }
+            }
+            Event::Delivered(Letter { peer, to, message, .. }) => {
+                if self.can_reach(peer, to) {
+                    let input = Input::Message { from: peer, message: *message };
+                    self.with(to, |host, scene| host.drive(input, scene));
+                }
+            }
+            Event::Uplink(host, boot) => self.uplink(host, boot),
+            Event::ParcelArrives(parcel) => self.parcel_arrives(parcel),
+            Event::Downlink(host, boot) => self.downlink(host, boot),
+            Event::Closes(peer) => self.close(peer),
+        }
+        false
+    }
+
+    /// Lets a host act, and carries out what concerns others.
+    fn with(&mut self, host: HostId, act: impl FnOnce(&mut Host, &mut Scene)) {
+        let Self { now, publisher, trace, check, effects, hosts, .. } = self;
+        let mut scene = Scene { now: *now, publisher, trace, check, effects };
+        act(&mut hosts[host.0], &mut scene);
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.drain(..).for_each(|effect| self.carry_out(host, effect));
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, host: HostId, effect: Effect) {
+        match effect {
+            Effect::Later(at, task) => self.queue.push(at, Event::Task(host, self.hosts[host.0].boot, task)),
+            Effect::Say(peer, message) => self.say(host, peer, message),
+            Effect::Upload(peer, release, index, content) => self.upload(host, peer, release, index, content),
+            Effect::Part(peer, banned) => {
+                if banned {
+                    self.network.ban(host, self.network.other_end(host, peer));
+                }
+                self.close(peer);
+            }
+            Effect::Durable(release, indexes) => {
+                let honest = host != HostId::SEED && self.hosts[host.0].behaviour == Behaviour::Honest;
+                if let Some(at) = self.publisher.position(release).filter(|_| honest) {
+                    self.spreads[at].add(&indexes, self.now);
+                }
+            }
+            Effect::Applied => {}
+        }
+    }
+
+    fn is_up(&self, host: HostId, boot: u32) -> bool {
+        self.hosts[host.0].is_up() && self.hosts[host.0].boot == boot
+    }
+
+    fn can_reach(&self, peer: PeerId, to: HostId) -> bool {
+        self.network.state(peer) == State::Open && self.hosts[to.0].is_up()
+    }
+}
+
+/// The world.
+impl Sim<'_> {
+    fn change_world(&mut self, world: World) {
+        self.trace.world(self.now, format_args!("{world:?}"));
+        match world {
+            World::Publish(number) => {
+                self.publisher.publish(&self.scenario.releases[number], self.now);
+                let chunks = self.publisher.published()[number].release.chunk_count();
+                self.spreads.push(Spread { held: Bitmap::new(chunks), whole_at: None });
+                self.give(HostId::SEED, Input::OriginChanged);
+            }
+            World::SwitchOn(host) => self.switch_on(host),
+            World::PowerCut(host) => self.power_cut(host),
+            World::Cut(number) => {
+                self.network.cut(number, &self.scenario.partitions[number].hosts);
+                let silent = self.network.open_where(|a, b| !self.network.may_connect(a, b));
+                silent.into_iter().for_each(|peer| self.silence(peer));
+            }
+            World::Heal(number) => {
+                self.network.heal(number);
+                (0..self.hosts.len()).map(HostId).for_each(|host| self.connect_to_neighbours(host));
+            }
+        }
+    }
+
+    fn switch_on(&mut self, host: HostId) {
+        if self.hosts[host.0].is_up() {
+            return;
+        }
+        for neighbour in self.network.peers(host).to_vec() {
+            if let Some(stale) = self.network.between(host, neighbour) {
+                self.close(stale);
+            }
+        }
+        self.with(host, |host, scene| host.switch_on(scene));
+        self.connect_to_neighbours(host);
+    }
+
+    fn power_cut(&mut self, host: HostId) {
+        self.hosts[host.0].power_cut();
+        let port = self.network.port(host);
+        let lost = port.up.clear().into_iter().chain(port.down.clear());
+        self.lost_bytes += lost.map(|parcel| parcel.wire_bytes).sum::<u64>();
+        let silent = self.network.open_where(|a, b| a == host || b == host);
+        silent.into_iter().for_each(|peer| self.silence(peer));
+    }
+
+    /// Connects a host to every neighbour that is up and can be reached.
+    fn connect_to_neighbours(&mut self, host: HostId) {
+        for other in self.network.peers(host).to_vec() {
+            let both_up = self.hosts[host.0].is_up() && self.hosts[other.0].is_up();
+            if !both_up || !self.network.may_connect(host, other) {
+                continue;
+            }
+            match self.network.between(host, other) {
+                Some(peer) if self.network.state(peer) == State::Open => continue,
+                Some(stale) => self.close(stale),
+                None => {}
+            }
+            let peer = self.network.connect(host, other);
+            [host, other].into_iter().for_each(|end| self.give(end, Input::PeerConnected(peer)));
+        }
+    }
+
+    /// What is sent on a connection is lost from now on, and noticed later.
+    fn silence(&mut self, peer: PeerId) {
+        if self.network.change(peer, State::Silent) {
+            self.queue.push(self.now + SILENCE_NOTICED_AFTER, Event::Closes(peer));
+        }
+    }
+
+    /// Both ends of a connection know that it is gone, and what waited for it is lost.
+    fn close(&mut self, peer: PeerId) {
+        if !self.network.change(peer, State::Closed) {
+            return;
+        }
+        for end in self.network.ends(peer) {
+            for parcel in self.network.port(end).up.withdraw(|parcel| parcel.peer == peer) {
+                self.lost_bytes += parcel.wire_bytes;
+                let Parcel { release, index, .. } = parcel;
+                self.give(end, Input::Uploaded { to: peer, release, index, outcome: UploadOutcome::Lost });
+            }
+            self.give(end, Input::PeerDisconnected(peer));
+        }
+    }
+
+    /// Hands a host an input at this moment, behind all that is planned for it already.
+    fn give(&mut self, host: HostId, input: Input) {
+        if self.hosts[host.0].is_up() {
+            self.queue.push(self.now, Event::Task(host, self.hosts[host.0].boot, Task::Input(Box::new(input))));
+        }
+    }
+}
+
+/// What is on its way.
+impl Sim<'_> {
+    fn say(&mut self, from: HostId, peer: PeerId, message: Message) {
+        if self.network.state(peer) == State::Closed {
+            return;
+        }
+        let wire_bytes = FRAME_PREFIX_BYTES + message.encode().len() as u64;
+        let to = self.network.other_end(from, peer);
+        let passed = self.network.port(from).up.control(wire_bytes, self.now);
+        let at = passed + self.network.latency(from, to);
+        self.queue.push(at, Event::Arrives(Letter { peer, to, wire_bytes, message: Box::new(message) }));
+    }
+
+    fn upload(&mut self, from: HostId, peer: PeerId, release: ManifestId, index: u32, content: ChunkId) {
+        if self.network.state(peer) == State::Closed {
+            return self.give(from, Input::Uploaded { to: peer, release, index, outcome: UploadOutcome::Lost });
+        }
+        let wire_bytes = self.wire_bytes(release, index);
+        let to = self.network.other_end(from, peer);
+        self.hosts[from.0].record.ledger.sent_bytes += wire_bytes;
+        let parcel = Parcel { peer, from, to, release, index, content, wire_bytes };
+        if let Some(at) = self.network.port(from).up.push(parcel, wire_bytes, self.now) {
+            self.queue.push(at, Event::Uplink(from, self.hosts[from.0].boot));
+        }
+    }
+
+    /// What a chunk costs: its header and, since it is random, its plain bytes.
+    fn wire_bytes(&self, release: ManifestId, index: u32) -> u64 {
+        let published = self.publisher.position(release).and_then(|at| self.publisher.published().get(at));
+        let bytes = published.map_or(0, |published| published.release.chunks()[index as usize].bytes);
+        let encoding = protocol::content::encoding::Encoding::Raw;
+        let header = ChunkHeader { release, index, encoding, wire_bytes: bytes };
+        FRAME_PREFIX_BYTES + header.encode().len() as u64 + u64::from(bytes)
+    }
+
+    fn uplink(&mut self, from: HostId, boot: u32) {
+        if !self.is_up(from, boot) {
+            return;
+        }
+        let (parcel, next) = match self.network.port(from).up.passed(self.now) {
+            Progress::Later(at) => return self.queue.push(at, Event::Uplink(from, boot)),
+            Progress::Passed(parcel, next) => (parcel, next),
+        };
+        if let Some(at) = next {
+            self.queue.push(at, Event::Uplink(from, boot));
+        }
+        let state = self.network.state(parcel.peer);
+        let outcome = if state == State::Closed { UploadOutcome::Lost } else { UploadOutcome::Sent };
+        self.with(from, |host, scene| host.uploaded(&parcel, outcome, scene));
+        if state == State::Open {
+            let at = self.now + self.network.latency(from, parcel.to);
+            self.queue.push(at, Event::ParcelArrives(parcel));
+        } else {
+            self.lost_bytes += parcel.wire_bytes;
+        }
+    }
+
+    fn parcel_arrives(&mut self, parcel: Parcel) {
+        if !self.can_reach(parcel.peer, parcel.to) {
+            self.lost_bytes += parcel.wire_bytes;
+            return;
+        }
+        let (to, wire_bytes) = (parcel.to, parcel.wire_bytes);
+        if let Some(at) = self.network.port(to).down.push(parcel, wire_bytes, self.now) {
+            self.queue.push(at, Event::Downlink(to, self.hosts[to.0].boot));
+        }
+    }
+
+    fn downlink(&mut self, to: HostId, boot: u32) {
+        if !self.is_up(to, boot) {
+            return;
+        }
+        let (parcel, next) = match self.network.port(to).down.passed(self.now) {
+            Progress::Later(at) => return self.queue.push(at, Event::Downlink(to, boot)),
+            Progress::Passed(parcel, next) => (parcel, next),
+        };
+        if let Some(at) = next {
+            self.queue.push(at, Event::Downlink(to, boot));
+        }
+        if self.can_reach(parcel.peer, to) {
+            self.with(to, |host, scene| host.receive(parcel, scene));
+        } else {
+            self.lost_bytes += parcel.wire_bytes;
+        }
+    }
+}
+
+/// The end.
+impl Sim<'_> {
+    /// The hosts that must end with the newest release: those that are up, and no liars.
+    fn must_converge(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().skip(1).filter(|host| host.is_up() && host.behaviour != Behaviour::Lies)
+    }
+
+    fn is_done(&self) -> bool {
+        let newest = self.scenario.releases.len() - 1;
+        self.world_left == 0 && self.must_converge().all(|host| host.applied() == Some(newest))
+    }
+
+    fn finish(mut self) -> io::Result<Outcome> {
+        let mut check = std::mem::take(&mut self.check);
+        let newest = self.scenario.releases.len() - 1;
+        // Where a check failed the run did not come to its end, so nobody can be left behind.
+        let ended = check.violations().is_empty();
+        for host in self.must_converge().filter(|_| ended) {
+            check.alive(self.now, host.id, host.stage(), host.applied(), newest);
+        }
+        let ledger = self.ledger();
+        check.conserved(self.now, &ledger, self.on_the_way_bytes());
+        let releases = Outcome::of_releases(self.scenario, &self.publisher, &self.hosts, &self.spreads);
+        for release in &releases {
+            if let Some(time) = release.time {
+                check.bounded(self.now, time, release.bound);
+            }
+        }
+        Ok(Outcome {
+            scenario: self.scenario.name.clone(),
+            model: self.scenario.model,
+            rng_seed: self.rng_seed,
+            trace_hash: self.trace.finish()?,
+            events: self.events,
+            ended_at: self.now,
+            releases,
+            hosts: Outcome::of_hosts(&self.publisher, &self.hosts),
+            ledger,
+            violations: check.into_violations(),
+        })
+    }
+
+    fn ledger(&self) -> Ledger {
+        let mut total = Ledger { lost_bytes: self.lost_bytes, ..Ledger::default() };
+        for ledger in self.hosts.iter().map(|host| &host.record.ledger) {
+            total.sent_bytes += ledger.sent_bytes;
+            total.received_bytes += ledger.received_bytes;
+            total.duplicate_bytes += ledger.duplicate_bytes;
+            total.wrong_bytes += ledger.wrong_bytes;
+        }
+        total
+    }
+
+    fn on_the_way_bytes(&self) -> u64 {
+        let on_links = self.network.ports().iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
+        let between = self.queue.iter().filter_map(|event| match event {
+            Event::ParcelArrives(parcel) => Some(parcel),
+            _ => None,
+        });
+        on_links.chain(between).map(|parcel| parcel.wire_bytes).sum()
+    }
+}

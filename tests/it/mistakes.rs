@@ -1,0 +1,311 @@
+//! A person's own mistakes: each gets one line that says what to do, and the documented exit code.
+
+use super::class::{CHANNEL, Class, Failure, program};
+use super::needs::{Need, can_run, is_root};
+use super::process::Process;
+use super::trees;
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const NOT_SET_UP: i32 = 3;
+const IN_USE: i32 = 4;
+const VERSION_TAKEN: i32 = 5;
+
+/// A class with a small tree, of which nothing is published yet.
+fn class() -> Class {
+    let class = Class::new();
+    trees::bulk(&class.path("tree"), 2, 1_000);
+    class
+}
+
+#[track_caller]
+fn publish_fails(class: &Class, tree: &str, version: &str) -> Failure {
+    let tree = class.argument(tree);
+    class.fails(&["publish", &tree, "--repo", &class.repo(), "--channel", CHANNEL, "--version", version])
+}
+
+/// How starting a node fails. One that starts after all stops at once, and that is no failure.
+#[track_caller]
+fn run_fails(arguments: &[&str]) -> Failure {
+    let stop = ["--stop-with-stdin", "--no-mdns"];
+    Failure::of(Command::new(program()).arg("run").args(arguments).args(stop).stdin(Stdio::null()))
+}
+
+/// Nothing was published: the repository's metadata is as `init` made it.
+fn assert_nothing_published(class: &Class) {
+    let manifests = fs::read_dir(class.path("repo/manifests")).unwrap().count();
+    assert_eq!(manifests, 0, "something was published though the command failed");
+}
+
+#[test]
+fn the_tree_does_not_exist() {
+    let class = class();
+    publish_fails(&class, "nowhere", "1.0").is(FAILED, &["nowhere", "no directory", "publish a directory"]);
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn the_tree_is_a_file() {
+    let class = class();
+    fs::write(class.path("file"), "x").unwrap();
+    publish_fails(&class, "file", "1.0").is(FAILED, &["file", "publish a directory"]);
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn the_version_is_no_version() {
+    let class = class();
+    for version in ["1.0.bogus", "1 0", ""] {
+        let failure = publish_fails(&class, "tree", version);
+        failure.is(USAGE, &[&format!("{version:?}"), "is not a version", "versions look like 1.0"]);
+    }
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn the_channel_is_no_name() {
+    let class = class();
+    for channel in ["Stable", "../stable", "root/", ""] {
+        let arguments = ["--repo", &class.repo(), "--channel", channel, "--version", "1.0"];
+        let failure = class.fails(&[&["publish", &class.argument("tree")], &arguments[..]].concat());
+        failure.is(USAGE, &["cannot name a channel", "use up to 64 of a-z"]);
+    }
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn the_version_is_taken_or_older() {
+    let class = class();
+    class.publish(&class.path("tree"), "1.1");
+    let timestamp = fs::read(class.path("repo/metadata/timestamp.json")).unwrap();
+    // The same version, spelled in another way (PEP 440).
+    for version in ["1.1", "1.1.0", "v1.1"] {
+        publish_fails(&class, "tree", version).is(VERSION_TAKEN, &["taken", "publish under a higher one"]);
+    }
+    publish_fails(&class, "tree", "1.1rc1").is(FAILED, &["1.1rc1", "older than 1.1"]);
+    assert_eq!(fs::read(class.path("repo/metadata/timestamp.json")).unwrap(), timestamp);
+}
+
+#[test]
+fn the_repository_is_missing() {
+    let class = class();
+    fs::rename(class.path("repo"), class.path("elsewhere")).unwrap();
+    publish_fails(&class, "tree", "1.0").is(NOT_SET_UP, &["repo", "homeroom init"]);
+    run_fails(&["--seed", "--repo", &class.repo()]).is(NOT_SET_UP, &["repo", "homeroom init"]);
+}
+
+#[test]
+fn the_repository_was_made_before() {
+    let class = class();
+    class.fails(&["init", &class.repo()]).is(FAILED, &["exists already"]);
+}
+
+#[test]
+fn the_repository_lies_in_the_tree() {
+    let class = class();
+    let repo = class.argument("tree/repo");
+    class.run(&["init", &repo]);
+    let tree = class.argument("tree");
+    let failure = class.fails(&["publish", &tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0"]);
+    failure.is(FAILED, &["lies inside tree", "move it out"]);
+}
+
+#[test]
+fn the_keys_are_lost() {
+    let class = class();
+    fs::remove_dir_all(class.path("repo.keys")).unwrap();
+    publish_fails(&class, "tree", "1.0").is(FAILED, &["repo.keys"]);
+}
+
+#[test]
+fn somebody_else_is_publishing() {
+    let class = class();
+    let lock = fs::File::create(class.path("repo/.lock")).unwrap();
+    lock.lock().unwrap();
+    publish_fails(&class, "tree", "1.0").is(IN_USE, &["another process is publishing", "wait"]);
+    drop(lock);
+    class.publish(&class.path("tree"), "1.0");
+}
+
+#[test]
+fn a_fifo_is_in_the_tree() {
+    let class = class();
+    let fifo = class.path("tree/a fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    publish_fails(&class, "tree", "1.0").is(FAILED, &["a fifo", "it is a fifo; remove it"]);
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn a_setuid_file_is_in_the_tree_and_nobody_allowed_it() {
+    let class = class();
+    let file = class.path("tree/su");
+    fs::write(&file, "#!").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o4755)).unwrap();
+    publish_fails(&class, "tree", "1.0").is(FAILED, &["tree/su", "--allow-setuid"]);
+    assert_nothing_published(&class);
+}
+
+#[test]
+fn the_home_is_not_enrolled() {
+    let class = class();
+    for home in ["nowhere", "."] {
+        let home = class.argument(home);
+        run_fails(&["--home", &home]).is(NOT_SET_UP, &["is not enrolled", "run: homeroom enroll"]);
+        class.fails(&["apply", "--home", &home]).is(NOT_SET_UP, &["is not enrolled", "run: homeroom enroll"]);
+        class.fails(&["status", "--home", &home]).is(NOT_SET_UP, &["is not enrolled", "run: homeroom enroll"]);
+    }
+    assert!(!class.path("nowhere").exists(), "asking makes no home");
+}
+
+#[test]
+fn the_home_is_enrolled_twice() {
+    let class = class();
+    class.enroll("ann");
+    let again = ["enroll", "--home", &class.argument("ann"), "--root", &class.root(), "--channel", "beta"];
+    class.fails(&again).is(FAILED, &["enrolled already", "choose another home"]);
+}
+
+#[test]
+fn the_root_file_is_missing_or_something_else() {
+    let class = class();
+    let enroll =
+        |root: &str| class.fails(&["enroll", "--home", &class.argument("ann"), "--root", root, "--channel", CHANNEL]);
+    enroll(&class.argument("nowhere")).is(FAILED, &["nowhere", "1.root.json"]);
+    enroll(&class.argument("repo/metadata/timestamp.json")).is(FAILED, &["is not version 1 of a publisher's root"]);
+    let mut flipped = fs::read(class.root()).unwrap();
+    let at = flipped.len() / 2;
+    flipped[at] ^= 1;
+    fs::write(class.path("flipped"), flipped).unwrap();
+    enroll(&class.argument("flipped")).is(FAILED, &["is not version 1 of a publisher's root"]);
+    assert!(!class.path("ann/state.sqlite").exists());
+}
+
+#[test]
+fn the_home_is_in_use() {
+    let class = class();
+    let mut ann = class.laptop("ann", &[]);
+    let home = class.argument("ann");
+    run_fails(&["--home", &home, "--listen", "127.0.0.1:0"]).is(IN_USE, &["in use by another", "stop that one"]);
+    ann.stop();
+    class.laptop("ann", &[]).stop();
+}
+
+#[test]
+fn the_port_is_in_use() {
+    let class = class();
+    class.enroll("ann");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let failure = run_fails(&["--home", &class.argument("ann"), "--listen", &address]);
+    failure.is(IN_USE, &[&address, "--listen"]);
+    let failure = run_fails(&["--seed", "--repo", &class.repo(), "--listen", &address]);
+    failure.is(IN_USE, &[&address, "--listen"]);
+    // Another node there counts as well.
+    let ann = class.laptop("bob", &[]);
+    let failure = run_fails(&["--home", &class.argument("ann"), "--listen", &ann.address.to_string()]);
+    failure.is(IN_USE, &["--listen"]);
+}
+
+#[test]
+fn a_newer_homeroom_has_used_the_home() {
+    let class = class();
+    class.enroll("ann");
+    let state = class.path("ann/state.sqlite");
+    let mut bytes = fs::read(&state).unwrap();
+    // The user version of an SQLite file (sqlite.org/fileformat2.html, section 1.3).
+    bytes[60..64].copy_from_slice(&2_u32.to_be_bytes());
+    fs::write(&state, &bytes).unwrap();
+    for verb in ["run", "apply", "status"] {
+        let command = &mut Command::new(program());
+        command.args([verb, "--home", &class.argument("ann")]).stdin(Stdio::null());
+        Failure::of(command).is(FAILED, &["home format 2", "use the newer homeroom"]);
+    }
+    assert_eq!(fs::read(&state).unwrap(), bytes, "what a newer homeroom wrote stays as it is");
+}
+
+#[test]
+fn something_else_stands_where_current_should_be() {
+    let class = class();
+    class.enroll("ann");
+    fs::create_dir(class.path("ann/current")).unwrap();
+    let failure = run_fails(&["--home", &class.argument("ann"), "--listen", "127.0.0.1:0"]);
+    failure.is(FAILED, &["ann/current", "in the way", "move it elsewhere"]);
+}
+
+#[test]
+fn there_is_nothing_to_apply_yet() {
+    let class = class();
+    class.enroll("ann");
+    class
+        .fails(&["apply", "--home", &class.argument("ann")])
+        .is(FAILED, &["no release is known yet", "run the device"]);
+}
+
+#[test]
+fn who_does_not_apply_by_itself_applies_when_told() {
+    let class = class();
+    class.publish(&class.path("tree"), "1.0");
+    let school = class.school();
+    let options = ["--listen", "127.0.0.1:0", "--no-mdns", "--no-apply"];
+    let mut ann = class.laptop_with("ann", &options, &[school.address]);
+    ann.until_note("is here whole");
+    let complete = |ann: &Process| ann.release("1.0").is_some_and(|release| release.stage == "complete");
+    ann.until("it waits", complete);
+    assert!(!class.current("ann").exists());
+    // Once through the running node, once without one.
+    class.run(&["apply", "--home", &class.argument("ann")]);
+    ann.until_applied("1.0");
+    let mut bob = class.laptop_with("bob", &options, &[school.address]);
+    bob.until("it waits", complete);
+    bob.stop();
+    class.run(&["apply", "--home", &class.argument("bob")]);
+    assert!(class.current("ann").exists() && class.current("bob").exists());
+}
+
+/// A command of somebody who is not root; whoever is not root already is somebody else than the files'
+/// owner in another way.
+fn as_nobody(class: &Class) -> Command {
+    // Where the program was built may be closed to others.
+    let copy = class.path("homeroom");
+    fs::copy(program(), &copy).unwrap();
+    for path in [class.path("."), copy.clone()] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+    command
+}
+
+#[test]
+fn somebody_may_not_read_or_write_there() {
+    if !can_run(&[Need::Root, Need::Tool("setpriv")]) {
+        return;
+    }
+    assert!(is_root());
+    let class = class();
+    fs::write(class.path("tree/secret"), "x").unwrap();
+    fs::set_permissions(class.path("tree/secret"), Permissions::from_mode(0o600)).unwrap();
+    class.enroll("ann");
+    let nobody = |arguments: &[&str]| Failure::of(as_nobody(&class).args(arguments).stdin(Stdio::null()));
+    let publish = ["--channel", CHANNEL, "--version", "1.0"];
+    let tree = class.argument("tree");
+    nobody(&[&["publish", &tree, "--repo", &class.repo()], &publish[..]].concat()).is(FAILED, &["repo", "may"]);
+    nobody(&["init", &class.argument("new")]).is(FAILED, &["new"]);
+    nobody(&["run", "--home", &class.argument("ann"), "--no-mdns"]).is(FAILED, &["ann", "that you may write"]);
+    nobody(&["enroll", "--home", &class.argument("bob"), "--root", &class.root(), "--channel", CHANNEL])
+        .is(FAILED, &["bob", "that you may write"]);
+
+    // A publisher of their own, and a tree with one file that they may not read.
+    let own = class.path("own");
+    fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();
+    let repo = class.argument("own/repo");
+    assert!(as_nobody(&class).args(["init", &repo]).status().unwrap().success());
+    nobody(&[&["publish", &tree, "--repo", &repo], &publish[..]].concat())
+        .is(FAILED, &["tree/secret", "publish as a user who may read it"]);
+}
