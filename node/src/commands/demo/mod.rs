@@ -255,7 +255,7 @@ impl Demo<'_> {
                 );
             }
         }
-        carrying.finish();
+        drop(carrying);
         let settled = Instant::now() + SETTLE;
         while let Some(left) = settled.checked_duration_since(Instant::now()) {
             class.listen(left)?;

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 /// Where there is no terminal, a line comes so often.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 const WORK: &str = "  {msg} {wide_bar} {bytes} of {total_bytes}, {eta} left";
-const LAPTOP: &str = "  {prefix:10} {bar:24} {percent:>3}% {msg}";
+/// All of it fits a terminal of 80 columns.
+const LAPTOP: &str = "  {prefix:9} {wide_bar} {percent:>3}% {msg:52}";
 
 /// Standard error.
 pub struct Screen {
@@ -93,11 +94,6 @@ impl Carrying {
         }
     }
 
-    /// Takes the bars off the screen: the table says it all.
-    pub fn finish(self) {
-        self.rows.iter().for_each(|row| row.bar.finish_and_clear());
-    }
-
     /// All laptops in one line.
     fn summary(&self, laptops: &[Member]) -> String {
         let statuses: Vec<&ReleaseStatus> = laptops.iter().filter_map(|laptop| laptop.release(self.release)).collect();
@@ -118,6 +114,13 @@ impl Carrying {
     }
 }
 
+impl Drop for Carrying {
+    /// Takes the bars off the screen: the table says it all.
+    fn drop(&mut self) {
+        self.rows.iter().for_each(|row| row.bar.finish_and_clear());
+    }
+}
+
 impl Row {
     /// Shows where one laptop stands; whether it has just applied the release.
     fn update(&mut self, status: &ReleaseStatus, started: Instant) -> bool {
@@ -132,11 +135,11 @@ impl Row {
             self.applied_after = Some(started.elapsed());
         }
         let stage = match (self.applied_after, self.eta_s(status)) {
-            (Some(after), _) => format!("applied after {:.1} s", after.as_secs_f64()),
+            (Some(after), _) => format!("applied in {:.1} s", after.as_secs_f64()),
             (None, Some(seconds)) if status.stage == "fetching" => format!("{seconds} s left"),
             _ => status.stage.clone(),
         };
-        self.bar.set_message(format!("{}; {stage}", sources(status)));
+        self.bar.set_message(format!("{}, {stage}", sources(status)));
         self.applied_after.is_some()
     }
 
@@ -151,13 +154,8 @@ fn sentence(who: Who, status: &ReleaseStatus) -> String {
 
 /// From whom a release came.
 fn sources(status: &ReleaseStatus) -> String {
-    let ReleaseStatus { total_bytes, held_bytes, had_bytes, from_seeds_bytes, from_devices_bytes, .. } = status;
-    format!(
-        "{} of {}: had {}, school {}, laptops {}",
-        megabytes(*held_bytes),
-        megabytes(*total_bytes),
-        megabytes(*had_bytes),
-        megabytes(*from_seeds_bytes),
-        megabytes(*from_devices_bytes)
-    )
+    let ReleaseStatus { held_bytes, had_bytes, from_seeds_bytes, from_devices_bytes, .. } = status;
+    let number = |bytes: &u64| megabytes(*bytes).trim_end_matches(" MB").to_owned();
+    let [had, school, laptops] = [had_bytes, from_seeds_bytes, from_devices_bytes].map(number);
+    format!("{} (had {had}, school {school}, laptops {laptops})", megabytes(*held_bytes))
 }

@@ -123,7 +123,7 @@ impl fmt::Display for ReleaseOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "Release {}: {} entries, {} in {} chunks, of which {} were new: {}, or {} compressed.\n",
+            "Release {}: {} entries, {} in {} chunks.\nOf these {} were new: {}, or {} compressed.\n",
             self.version,
             self.entries,
             megabytes(self.tree_bytes),
@@ -134,11 +134,11 @@ impl fmt::Display for ReleaseOutcome {
         )?;
         let headings = ["laptop", "seconds", "from the school", "from laptops", "had already", "chunks fetched"];
         let [laptop, seconds, school, laptops, had, chunks] = headings;
-        writeln!(f, "{laptop:>8}{seconds:>10}{school:>18}{laptops:>15}{had:>15}{chunks:>17}")?;
+        writeln!(f, "{laptop:>8}{seconds:>9}{school:>17}{laptops:>14}{had:>13}{chunks:>16}")?;
         for row in &self.laptops {
             writeln!(
                 f,
-                "{:>8}{:>10.1}{:>18}{:>15}{:>15}{:>17}",
+                "{:>8}{:>9.1}{:>17}{:>14}{:>13}{:>16}",
                 row.laptop,
                 row.seconds,
                 megabytes(row.from_school_bytes),
@@ -151,7 +151,7 @@ impl fmt::Display for ReleaseOutcome {
         match self.school_copies {
             Some(copies) => writeln!(
                 f,
-                "\nThe school sent {sent}: {copies:.2} copies of what was missing. Without the mesh it would have sent {}.",
+                "\nThe school sent {sent}: {copies:.2} copies of what was missing.\nWithout the mesh it would have sent {}.",
                 self.laptops.len(),
             ),
             None => writeln!(f, "\nNo chunk was missing; the school sent {sent} of lists."),
