@@ -2,7 +2,9 @@
 //! home's owner can open.
 
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+const SOCKET: &str = "control.sock";
 /// A node answers at once; one that does not is stuck.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest lawful request, in bytes.
@@ -40,7 +43,8 @@ impl Control {
         let path = socket(home);
         // Whoever left it there is gone, or the home would be locked.
         let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
+        let home = File::open(home)?;
+        let listener = UnixListener::bind(short(&home))?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let (sender, asked) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -65,7 +69,8 @@ impl Drop for Control {
 
 /// Asks the node that runs in a home; nothing if none does.
 pub fn ask(home: &Path, request: Request) -> anyhow::Result<Option<String>> {
-    let Ok(mut stream) = BlockingStream::connect(socket(home)) else { return Ok(None) };
+    let Ok(home) = File::open(home) else { return Ok(None) };
+    let Ok(mut stream) = BlockingStream::connect(short(&home)) else { return Ok(None) };
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     writeln!(stream, "{}", serde_json::to_string(&request)?)?;
     let mut answer = String::new();
@@ -92,5 +97,33 @@ async fn answer(mut stream: UnixStream, asked: mpsc::Sender<Asked>) {
 }
 
 fn socket(home: &Path) -> PathBuf {
-    home.join("control.sock")
+    home.join(SOCKET)
+}
+
+/// The socket's path by way of the open home: Linux takes no path of a socket beyond 107 bytes, and a
+/// home may lie deeper.
+fn short(home: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", home.as_raw_fd())).join(SOCKET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_lies_deep() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("d".repeat(200));
+        std::fs::create_dir(&home).unwrap();
+        assert_eq!(ask(&home, Request::Status).unwrap(), None);
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(async {
+            let mut control = Control::open(&home).unwrap();
+            let asking = home.clone();
+            let asker = tokio::task::spawn_blocking(move || ask(&asking, Request::Status).unwrap());
+            let (request, reply) = control.next().await.unwrap();
+            assert_eq!(request, Request::Status);
+            reply.send("well".to_owned()).unwrap();
+            assert_eq!(asker.await.unwrap().as_deref(), Some("well\n"));
+        });
+    }
 }
