@@ -1,7 +1,7 @@
 //! Releases reach every laptop whole, from whoever has them, and each byte crosses the school's line
 //! about once.
 
-use super::class::{Class, Published};
+use super::class::{CHANNEL, Class, Published};
 use super::judge::assert_same;
 use super::needs::{Need, can_run};
 use super::process::Process;
@@ -14,6 +14,8 @@ use protocol::mesh::Role;
 use protocol::message::{Holdings, Message};
 use serde_bytes::ByteBuf;
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 const RSYNC: &[Need] = &[Need::Tool("rsync")];
 const NAMES: [&str; 3] = ["ann", "bob", "cleo"];
@@ -227,6 +229,38 @@ fn a_partition_heals_when_the_only_peer_comes_back() {
     assert_same(&second, &class.current("bob"));
     assert_same(&second, &class.current("ann"));
     assert_same(&tree, &class.previous("ann"));
+}
+
+#[test]
+fn a_laptop_that_is_not_root_serves_files_that_it_may_not_write() {
+    if !can_run(&[Need::Root, Need::Tool("setpriv"), Need::Tool("rsync")]) {
+        return;
+    }
+    let class = Class::new();
+    let tree = class.path("tree");
+    trees::bulk(&tree, 3, 100_000);
+    for folder in std::fs::read_dir(&tree).unwrap() {
+        let folder = folder.unwrap().path();
+        for file in std::fs::read_dir(&folder).unwrap() {
+            std::fs::set_permissions(file.unwrap().path(), Permissions::from_mode(0o444)).unwrap();
+        }
+        std::fs::set_permissions(folder, Permissions::from_mode(0o555)).unwrap();
+    }
+    class.publish(&tree, "1.0");
+    let mut school = class.school();
+    let (home, root) = (class.directory_of_nobody("ann"), class.path("ann/root.json"));
+    std::fs::copy(class.root(), &root).unwrap();
+    let mut enroll = class.nobody();
+    enroll.arg("enroll").arg("--home").arg(&home).arg("--root").arg(&root).args(["--channel", CHANNEL]);
+    assert!(enroll.status().unwrap().success());
+    let mut run = class.nobody();
+    run.arg("run").arg("--home").arg(&home).args(["--listen", "127.0.0.1:0", "--no-mdns"]);
+    let mut ann = class.start("ann", run, &[school.address]);
+    ann.until_applied("1.0");
+    school.kill();
+    let mut bob = class.laptop("bob", &[ann.address]);
+    bob.until_applied("1.0");
+    assert_eq!(ann.stderr().lines().filter(|line| line.contains("cannot read")).count(), 0, "{}", ann.stderr());
 }
 
 #[test]

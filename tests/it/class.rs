@@ -5,7 +5,9 @@ use super::needs::{is_root, target};
 use super::process::Process;
 use super::trees::{self, Edition};
 use serde::Deserialize;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -116,6 +118,29 @@ impl Class {
             command.args(["--peer", &peer.to_string()]);
         });
         Process::start(name, command, self.path(&format!("{name}.stderr")))
+    }
+
+    /// The program as it is run by somebody who is not root. Only root can start it.
+    pub fn nobody(&self) -> Command {
+        // Where the program was built may be closed to others.
+        let copy = self.path("homeroom");
+        if !copy.exists() {
+            fs::copy(program(), &copy).unwrap();
+        }
+        for path in [self.room.path(), &copy] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+        command
+    }
+
+    /// Makes a directory that belongs to nobody.
+    pub fn directory_of_nobody(&self, name: &str) -> PathBuf {
+        let directory = self.path(name);
+        fs::create_dir(&directory).unwrap();
+        chown(&directory, Some(65534), Some(65534)).unwrap();
+        directory
     }
 
     /// Enrolls a laptop, unless it is.

@@ -29,3 +29,34 @@ pub fn assert_same(expected: &Path, actual: &Path) {
         differences.join("\n"),
     );
 }
+
+#[test]
+fn the_judge_sees_every_kind_of_change_between_the_editions() {
+    use super::needs::{Need, can_run};
+    use super::trees::{Edition, odd};
+    if !can_run(&[Need::Tool("rsync")]) {
+        return;
+    }
+    let room = tempfile::tempdir().unwrap();
+    let [first, second] = [Edition::First, Edition::Second].map(|edition| {
+        let tree = room.path().join(format!("{edition:?}"));
+        odd(&tree, edition);
+        tree
+    });
+    let differences = differences(&second, &first);
+    // What rsync itemizes: content, mode, extended attributes, time, link target, kind, absence.
+    for (mark, name) in [
+        (">fc", "edited large"),
+        (".f..t..", "sparse"),
+        ("p", "mode changes"),
+        ("x", "empty"),
+        ("cLc", "moved link -> kept large"),
+        ("cL+", "becomes a link -> many"),
+        ("*deleting", "is removed"),
+        (">f+", "is new"),
+    ] {
+        let is_seen = |line: &&String| line.ends_with(&format!(" {name}")) && line.contains(mark);
+        assert!(differences.iter().any(|line| is_seen(&line)), "{mark} {name} is not among {differences:#?}");
+    }
+    assert_same(&first, &first);
+}

@@ -1,7 +1,7 @@
 //! A person's own mistakes: each gets one line that says what to do, and the documented exit code.
 
 use super::class::{CHANNEL, Class, Failure, program};
-use super::needs::{Need, can_run, is_root};
+use super::needs::{Need, can_run};
 use super::process::Process;
 use super::trees;
 use std::fs::{self, Permissions};
@@ -267,31 +267,16 @@ fn who_does_not_apply_by_itself_applies_when_told() {
     assert!(class.current("ann").exists() && class.current("bob").exists());
 }
 
-/// A command of somebody who is not root; whoever is not root already is somebody else than the files'
-/// owner in another way.
-fn as_nobody(class: &Class) -> Command {
-    // Where the program was built may be closed to others.
-    let copy = class.path("homeroom");
-    fs::copy(program(), &copy).unwrap();
-    for path in [class.path("."), copy.clone()] {
-        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
-    command
-}
-
 #[test]
 fn somebody_may_not_read_or_write_there() {
     if !can_run(&[Need::Root, Need::Tool("setpriv")]) {
         return;
     }
-    assert!(is_root());
     let class = class();
     fs::write(class.path("tree/secret"), "x").unwrap();
     fs::set_permissions(class.path("tree/secret"), Permissions::from_mode(0o600)).unwrap();
     class.enroll("ann");
-    let nobody = |arguments: &[&str]| Failure::of(as_nobody(&class).args(arguments).stdin(Stdio::null()));
+    let nobody = |arguments: &[&str]| Failure::of(class.nobody().args(arguments).stdin(Stdio::null()));
     let publish = ["--channel", CHANNEL, "--version", "1.0"];
     let tree = class.argument("tree");
     nobody(&[&["publish", &tree, "--repo", &class.repo()], &publish[..]].concat()).is(FAILED, &["repo", "may"]);
@@ -301,11 +286,9 @@ fn somebody_may_not_read_or_write_there() {
         .is(FAILED, &["bob", "that you may write"]);
 
     // A publisher of their own, and a tree with one file that they may not read.
-    let own = class.path("own");
-    fs::create_dir(&own).unwrap();
-    std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();
+    class.directory_of_nobody("own");
     let repo = class.argument("own/repo");
-    assert!(as_nobody(&class).args(["init", &repo]).status().unwrap().success());
+    assert!(class.nobody().args(["init", &repo]).status().unwrap().success());
     nobody(&[&["publish", &tree, "--repo", &repo], &publish[..]].concat())
         .is(FAILED, &["tree/secret", "publish as a user who may read it"]);
 }

@@ -185,7 +185,7 @@ impl Deployment {
         }
         switched?;
         self.empty_trash();
-        Ok(Applied { tree, skipped })
+        Ok(Applied { tree: tree.read_only(), skipped })
     }
 
     /// Moves a tree that is whole from `staging/` to `releases/`, and switches to it.

@@ -90,6 +90,11 @@ impl Tree {
         }
     }
 
+    /// The same tree, to read only: its owner may not write to every file once modes are set.
+    pub(super) fn read_only(self) -> Self {
+        Self::new(self.root, self.release, Access::Read)
+    }
+
     pub(super) fn root(&self) -> &Directory {
         &self.root
     }
