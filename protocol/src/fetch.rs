@@ -3,6 +3,7 @@
 //! its name.
 
 use crate::id::{DocumentId, PeerId};
+use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::message::{Slice, WantDocument};
 use crate::output::Document;
 use crate::time::{Span, Time};
@@ -84,7 +85,7 @@ impl Fetch {
         let first = offset == 0;
         let lawful = slice.offset == offset
             && !slice.bytes.is_empty()
-            && slice.encoded_bytes <= self.document.bytes() + ENCODING_OVERHEAD_BYTES
+            && slice.encoded_bytes <= self.document.bytes().min(DOCUMENT_BYTES_MAX) + ENCODING_OVERHEAD_BYTES
             && offset + slice.bytes.len() as u64 <= slice.encoded_bytes
             && slice.base.is_none_or(|base| Some(base) == self.base)
             && (first || slice.base == self.answer_base);

@@ -30,6 +30,8 @@ pub const JSON_DEPTH_MAX: usize = 32;
 /// Signatures on one metadata file; more could only burn a device's CPU.
 pub const SIGNATURES_MAX: usize = 64;
 
+/// Largest message that is no metadata: holdings of the largest release.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Largest control frame: the largest metadata file, with room for its envelope.
 pub const FRAME_BYTES_MAX: u32 = 6_000_000;
 

@@ -8,11 +8,14 @@
 use crate::cbor::{self, DecodeError, Value};
 use crate::content::encoding::Encoding;
 use crate::id::{DocumentId, ManifestId, RepositoryId};
-use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, DOCUMENT_SLICE_BYTES_MAX};
+use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, DOCUMENT_SLICE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::mesh;
 use crate::trust;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+/// How a metadata message starts: an array of two, of which the first is its kind.
+const METADATA_START: [u8; 2] = [0x82, 3];
 
 /// One thing that a node says to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +151,9 @@ pub enum MessageError {
     /// Not CBOR of the right shape.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// Longer than any message but metadata.
+    #[error("a message of {0} bytes, where {MESSAGE_BYTES_MAX} are the most")]
+    TooLong(usize),
     /// A part is larger than is lawful.
     #[error("a message of kind {kind} claims more than is lawful")]
     TooMuch {
@@ -178,6 +184,15 @@ impl Message {
 
     /// The message in a frame; nothing if its kind is unknown here.
     pub fn decode(frame: &[u8]) -> Result<Option<Message>, MessageError> {
+        // Metadata alone is large, and is read straight into its type: a tree of small values would take
+        // fifty times the frame's memory.
+        if frame.starts_with(&METADATA_START) {
+            let (_, body): (u16, Metadata) = cbor::decode(frame)?;
+            return Ok(Some(Message::Metadata(body)));
+        }
+        if frame.len() > MESSAGE_BYTES_MAX {
+            return Err(MessageError::TooLong(frame.len()));
+        }
         let (kind, body): (u16, Value) = cbor::decode(frame)?;
         let message = match kind {
             0 => Message::Hello(cbor::from_value(body)?),

@@ -14,6 +14,7 @@ mod releases;
 use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
+use crate::limits::ANNOUNCED_CHUNKS_MAX;
 use crate::mesh::{Ask, Peers, Role, Swarm, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
@@ -208,12 +209,16 @@ impl Node {
         let asks = swarm.asks(now, &mut self.rng);
         let gained = swarm.announcement(now).map(|indexes| {
             let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
-            (Message::Gained(Chunks { release, indexes }), listeners)
+            (indexes, listeners)
         });
         let complete = swarm.held().is_full();
         self.say(release, asks);
-        if let Some((told, listeners)) = gained {
-            listeners.into_iter().for_each(|peer| self.send(peer, told.clone()));
+        if let Some((indexes, listeners)) = gained {
+            // A sync of small files can make more chunks durable than one message may name.
+            for some in indexes.chunks(ANNOUNCED_CHUNKS_MAX) {
+                let told = Message::Gained(Chunks { release, indexes: some.to_vec() });
+                listeners.iter().for_each(|peer| self.send(*peer, told.clone()));
+            }
         }
         let applies = self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. }));
         let Some(update) = self.update_mut(release) else { return };

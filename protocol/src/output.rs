@@ -127,6 +127,19 @@ impl Document {
         }
     }
 
+    /// Whether this is the same document of the same release.
+    pub fn is(&self, other: &Document) -> bool {
+        self.id() == other.id() && self.release() == other.release()
+    }
+
+    /// The release it belongs to.
+    pub fn release(&self) -> ManifestId {
+        match self {
+            Document::Manifest(listed) => listed.manifest,
+            Document::ChunkList(manifest) => manifest.id(),
+        }
+    }
+
     /// The document's plain length in bytes.
     pub fn bytes(&self) -> u64 {
         match self {

@@ -68,6 +68,11 @@ impl Picker {
         self.buckets.iter().skip(1).find_map(|bucket| pick_from(bucket, rng, &acceptable))
     }
 
+    /// The same, with chunks that nobody is known to hold first of all.
+    pub fn pick_unheld_or_rarest(&self, rng: &mut Rng, acceptable: impl Fn(u32) -> bool) -> Option<u32> {
+        self.buckets.iter().find_map(|bucket| pick_from(bucket, rng, &acceptable))
+    }
+
     fn recount(&mut self, index: u32, change: impl Fn(u16) -> u16) {
         let open = self.slots[index as usize] != CLOSED;
         if open {

@@ -121,6 +121,15 @@ impl Source {
         }
     }
 
+    /// Notes that it sent a chunk that is of no use, which is no progress. Returns whether it owed it.
+    pub fn useless(&mut self, index: u32) -> bool {
+        let owed = self.in_flight.remove(&index).is_some();
+        if !owed {
+            self.credit = self.credit.saturating_sub(1);
+        }
+        owed
+    }
+
     /// When it counts as stalled if nothing arrives: never while it owes nothing.
     pub fn stalls_at(&self) -> Option<Time> {
         if self.in_flight.is_empty() {

@@ -169,7 +169,7 @@ impl Swarm {
     /// A peer does not have a chunk after all.
     pub fn refused(&mut self, peer: PeerId, index: u32) {
         let Some((role, source)) = self.sources.get_mut(&peer) else { return };
-        let counted = *role == Role::Device && source.held.remove(index);
+        let counted = source.held.remove(index) && *role == Role::Device;
         if source.in_flight.remove(&index).is_some() {
             self.unask(index);
         }
@@ -220,11 +220,10 @@ impl Swarm {
     }
 
     /// A chunk arrived that is of no use: it is here already, or was not asked for.
-    pub fn unneeded(&mut self, peer: PeerId, index: u32, wire_bytes: u64, now: Time) {
+    pub fn unneeded(&mut self, peer: PeerId, index: u32, wire_bytes: u64) {
         self.tally.duplicate_bytes += wire_bytes;
-        let Some(chunk) = self.chunks.get(index as usize) else { return };
-        if let Some((_, source)) = self.sources.get_mut(&peer) {
-            source.delivered(index, chunk.bytes, now);
+        if self.sources.get_mut(&peer).is_some_and(|(_, source)| source.useless(index)) {
+            self.unask(index);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::message::{Message, Metadata, Slice, WantMetadata};
 use crate::output::{Document, Event, Output};
 use crate::time::Time;
 use crate::trust::{Accepted, Blame, Role};
-use crate::update::Stage;
+use crate::update::{Stage, Update};
 use serde_bytes::ByteBuf;
 
 impl Node {
@@ -21,6 +21,8 @@ impl Node {
         let Some(request) = self.refresh.answered(source, role) else { return };
         let Some(bytes) = bytes else { return self.refresh.failed(&request, now) };
         match self.trust.offer(role, bytes) {
+            // A peer that claims news and has none is left alone for a while, lest it is asked for ever.
+            Ok(Accepted::AlreadyKnown) if source != Source::Origin => self.refresh.failed(&request, now),
             Ok(Accepted::AlreadyKnown) => self.refresh.accepted(&request),
             Ok(Accepted::New) => {
                 self.refresh.accepted(&request);
@@ -42,7 +44,7 @@ impl Node {
     }
 
     pub(super) fn document_read(&mut self, document: &Document, found: Option<VerifiedDocument>) {
-        let Some(update) = self.updates.values_mut().find(|update| update.document().id() == document.id()) else {
+        let Some(update) = self.update_wanting(document) else {
             return;
         };
         match (&update.stage, found) {
@@ -83,7 +85,7 @@ impl Node {
         let verifying = self
             .updates
             .values_mut()
-            .find(|update| matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().id() == document.id()));
+            .find(|update| matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().is(document)));
         let Some(update) = verifying else { return };
         let Stage::Verifying(mut fetch) = std::mem::replace(&mut update.stage, Stage::Reading) else { return };
         match verdict {
@@ -107,7 +109,7 @@ impl Node {
     }
 
     pub(super) fn document_here(&mut self, document: &Document, found: VerifiedDocument) {
-        let Some(update) = self.updates.values_mut().find(|update| update.document().id() == document.id()) else {
+        let Some(update) = self.update_wanting(document) else {
             return;
         };
         match found {
@@ -120,13 +122,20 @@ impl Node {
             VerifiedDocument::Manifest(manifest) => {
                 update.manifest = Some(manifest);
                 update.stage = Stage::Reading;
-                self.outputs.push_back(Output::ReadDocument(update.document()));
+                let chunk_list = update.document();
+                self.outputs.push_back(Output::ReadDocument(chunk_list));
             }
             VerifiedDocument::Release(release) => {
                 update.release = Some(release.clone());
                 self.prepare(release);
             }
         }
+    }
+
+    /// The update that waits for this document. Two channels may share a chunk list, and each waits for
+    /// its own.
+    fn update_wanting(&mut self, document: &Document) -> Option<&mut Update> {
+        self.updates.values_mut().find(|update| update.document().is(document))
     }
 }
 

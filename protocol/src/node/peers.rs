@@ -66,7 +66,7 @@ impl Node {
             }
             Message::Want(want) => self.want(from, want),
             Message::Credit(Credit { release, chunks }) => {
-                if self.config.role == Role::Seed {
+                if self.config.role == Role::Seed && self.swarms.contains_key(&release) {
                     self.uploads.credit(from, release, chunks);
                 }
             }

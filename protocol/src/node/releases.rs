@@ -71,7 +71,7 @@ impl Node {
         match verdict {
             Verdict::Unwanted => {
                 if let Some(swarm) = self.swarms.get_mut(&release) {
-                    swarm.unneeded(from, index, bytes, now);
+                    swarm.unneeded(from, index, bytes);
                 }
             }
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
@@ -88,9 +88,11 @@ impl Node {
         if outcome != UploadOutcome::Spoilt {
             return;
         }
-        let applied = self.update_mut(release).is_some_and(|update| matches!(update.stage, Stage::Applied));
+        // An applied tree is never written to, nor one that is being applied.
+        let filling = |update: &mut Update| matches!(update.stage, Stage::Filling | Stage::Complete);
+        let replaceable = self.update_mut(release).is_some_and(filling);
         if let Some(swarm) = self.swarms.get_mut(&release) {
-            swarm.spoilt(index, !applied);
+            swarm.spoilt(index, replaceable);
         }
         if self.peers.role(to).is_some() {
             self.send(to, Message::Refuse(Chunks { release, indexes: vec![index] }));

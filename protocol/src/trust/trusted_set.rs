@@ -253,10 +253,11 @@ impl TrustedSet {
         let Some(timestamp) = &self.timestamp else {
             return Err(Rejection::Early { role, missing: Role::Timestamp });
         };
-        if self.snapshot.as_ref().is_some_and(|held| *held.bytes == *bytes) {
+        let named = timestamp.signed.body.snapshot();
+        if self.snapshot.as_ref().is_some_and(|held| *held.bytes == *bytes && held.is(named)) {
             return Ok(Accepted::AlreadyKnown);
         }
-        let envelope = parse_named::<Snapshot>(&role, bytes, timestamp.signed.body.snapshot())?;
+        let envelope = parse_named::<Snapshot>(&role, bytes, named)?;
         self.check_top_level(&role, &envelope)?;
         if let Some(held) = &self.snapshot {
             for (file, trusted) in &held.signed.body.meta {
@@ -277,7 +278,7 @@ impl TrustedSet {
         let unknown = || Rejection::UnknownRole { role: role.clone() };
         let snapshot = self.newest_snapshot().ok_or_else(|| early(Role::Snapshot))?;
         let file = snapshot.signed.body.file(role).ok_or_else(unknown)?;
-        if self.roles.get(role).is_some_and(|held| *held.bytes == *bytes) {
+        if self.roles.get(role).is_some_and(|held| *held.bytes == *bytes && held.is(file)) {
             return Ok(Accepted::AlreadyKnown);
         }
         let (authority, keys) = match role {

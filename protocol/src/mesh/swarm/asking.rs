@@ -11,6 +11,8 @@ use crate::time::{Span, Time};
 
 /// With nothing in flight and nothing arriving for this long, a device asks a seed by name.
 pub(super) const STARVES_AFTER: Span = Span::from_millis(500);
+/// The same though devices owe chunks: those that come, ask and go could else starve it for ever.
+const STARVES_THOUGH_OWED_AFTER: Span = Span::from_secs(3);
 /// At the end, a chunk in flight for this long is asked of a second, idle peer too.
 const HEDGE_AFTER: Span = Span::from_millis(500);
 
@@ -71,33 +73,43 @@ impl Swarm {
         if self.starves_at().is_none_or(|at| now < at) {
             return None;
         }
-        let (peer, (_, source)) =
-            self.sources.iter_mut().find(|(_, (role, source))| *role == Role::Seed && source.room() > 0)?;
+        let can = |(_, (role, source)): &(&PeerId, &mut (Role, Source))| {
+            *role == Role::Seed && !source.dry && source.room() > 0
+        };
+        let (peer, (_, source)) = self.sources.iter_mut().find(can)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
-            let rarest = self.picker.pick_unheld(rng).or_else(|| self.picker.pick_rarest(rng, |_| true));
-            let Some(index) = rarest else { break };
+            let rarest = self.picker.pick_unheld_or_rarest(rng, |index| source.held.contains(index));
+            let Some(index) = rarest else {
+                source.dry = true;
+                break;
+            };
             source.asked(index, now);
             self.picker.close(index);
             self.askers[index as usize] += 1;
             indexes.push(index);
         }
         self.starving = true;
-        Some((*peer, Ask::Chunks(indexes)))
+        (!indexes.is_empty()).then_some((*peer, Ask::Chunks(indexes)))
     }
 
-    /// When this device will have waited long enough in vain: only while something is missing, no device
-    /// owes anything, and there is a seed to ask. Once it starves it does not wait again for each window.
+    /// When this device will have waited long enough in vain: only while something is missing and there is
+    /// a seed to ask. It waits longer while a device owes something, and once it starves it does not wait
+    /// again for each window.
     fn starves_at(&self) -> Option<Time> {
         let owes =
             |(role, source): &(Role, Source)| !source.in_flight.is_empty() && (*role == Role::Device || !self.starving);
-        if self.picker.open_count() == 0 || self.sources.values().any(owes) {
+        if self.picker.open_count() == 0 {
             return None;
         }
         let seeds = self.sources.values().filter(|(role, _)| *role == Role::Seed).map(|(_, source)| source);
-        let ready = seeds.filter(|seed| seed.room() > 0 || seed.resumes_at().is_some());
+        let ready = seeds.filter(|seed| !seed.dry && (seed.room() > 0 || seed.resumes_at().is_some()));
         let ready_at = ready.map(|seed| seed.resumes_at().unwrap_or_default()).min()?;
-        let waits = if self.starving { Span::default() } else { STARVES_AFTER };
+        let waits = match self.sources.values().any(owes) {
+            true => STARVES_THOUGH_OWED_AFTER,
+            false if self.starving => Span::default(),
+            false => STARVES_AFTER,
+        };
         Some(ready_at.max(self.progress_at + waits))
     }
 
