@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// Of two nodes that discover each other, the one with the larger identity waits this long, so that
 /// seldom both dial.
@@ -15,14 +16,23 @@ const YIELD: Duration = Duration::from_secs(2);
 /// The first wait before an address is dialled again; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
-/// Discovered peers remembered; on a larger network the oldest are found again by mDNS.
+/// Discovered peers remembered.
 const KNOWN_MAX: usize = 1024;
 
 /// Everybody who could be dialled.
 #[derive(Debug, Default)]
 pub struct Dialler {
-    named: Vec<(String, Wait)>,
+    named: Vec<Named>,
     known: BTreeMap<TransportId, (Found, Wait)>,
+}
+
+/// An address that a person named.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    wait: Wait,
+    /// The name is being looked up, which may take long where there is no name server.
+    lookup: Option<JoinHandle<std::io::Result<Option<SocketAddr>>>>,
 }
 
 /// When to try next, and how long to wait after that.
@@ -48,17 +58,48 @@ impl Wait {
     }
 }
 
+impl Named {
+    /// Looks the name up, and dials what was found, when it is time. Never waits.
+    async fn dial(&mut self, network: &mut Network, now: Instant) {
+        if self.lookup.is_none() && self.wait.is_over(now) {
+            let name = self.name.clone();
+            match name.parse() {
+                Ok(address) => return self.dial_address(network, address),
+                Err(_) => {
+                    self.lookup = Some(tokio::spawn(async move { Ok(tokio::net::lookup_host(name).await?.next()) }));
+                }
+            }
+        }
+        let Some(lookup) = self.lookup.take_if(|lookup| lookup.is_finished()) else { return };
+        match lookup.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            Ok(Some(address)) => self.dial_address(network, address),
+            Ok(None) => tracing::warn!(name = %self.name, "a peer's name has no address"),
+            Err(error) => tracing::warn!(name = %self.name, %error, "cannot find the address of a peer"),
+        }
+    }
+
+    fn dial_address(&mut self, network: &mut Network, address: SocketAddr) {
+        if !network.dial_address(address) {
+            // While the peer is connected there is nothing to wait longer for.
+            self.wait.after = RETRY_FIRST;
+        }
+    }
+}
+
 impl Dialler {
     /// Addresses that a person named, `HOST:PORT` each, to be dialled again and again.
     pub fn new(named: Vec<String>) -> Self {
         let now = Instant::now();
-        Self { named: named.into_iter().map(|name| (name, Wait::from(now))).collect(), known: BTreeMap::new() }
+        let named = named.into_iter().map(|name| Named { name, wait: Wait::from(now), lookup: None }).collect();
+        Self { named, known: BTreeMap::new() }
     }
 
     /// A peer was discovered.
     pub fn found(&mut self, found: Found, own: TransportId) {
         if self.known.len() >= KNOWN_MAX && !self.known.contains_key(&found.transport) {
-            return;
+            // Identities are new at every start, so most of the known are gone for good.
+            let longest_failing = self.known.iter().max_by_key(|(_, (_, wait))| wait.after).map(|(known, _)| *known);
+            longest_failing.and_then(|known| self.known.remove(&known));
         }
         let now = Instant::now();
         let wait = Wait::from(if own < found.transport { now } else { now + YIELD });
@@ -73,19 +114,8 @@ impl Dialler {
     /// Dials whoever is due.
     pub async fn dial(&mut self, network: &mut Network, role: Role) {
         let now = Instant::now();
-        for (name, wait) in &mut self.named {
-            if !wait.is_over(now) {
-                continue;
-            }
-            match tokio::net::lookup_host(name.as_str()).await {
-                Ok(mut addresses) => {
-                    // While the peer is connected there is nothing to wait longer for.
-                    if addresses.next().is_some_and(|address: SocketAddr| !network.dial_address(address)) {
-                        wait.after = RETRY_FIRST;
-                    }
-                }
-                Err(error) => tracing::warn!(%name, %error, "cannot find the address of a peer"),
-            }
+        for named in &mut self.named {
+            named.dial(network, now).await;
         }
         let peers_max = if role == Role::Seed { SEED_PEERS_MAX } else { PEERS_MAX };
         for (found, wait) in self.known.values_mut() {

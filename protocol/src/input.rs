@@ -122,6 +122,8 @@ pub enum VerifiedDocument {
 pub enum DocumentFault {
     /// They do not hash to its name: whoever sent them is to blame.
     WrongBytes,
+    /// What they are compressed against is not here any more, so nothing can be told of them.
+    NoBase,
     /// They do, and the document is unlawful though signed: the publisher is to blame.
     Unlawful(String),
 }

@@ -122,6 +122,12 @@ impl Update {
         self.stage = Stage::Fetching(Fetch::new(self.document(), base));
     }
 
+    /// The documents of the release before are gone: this one comes from peers as it is.
+    pub fn fetch_document_whole(&mut self) {
+        self.base = None;
+        self.fetch_document();
+    }
+
     /// A person must help, or time must pass.
     pub fn block(&mut self, why: String, now: Time) {
         self.stage = Stage::Blocked { why, retry_at: Some(now + RETRY) };

@@ -4,35 +4,43 @@ use super::staging::{Staging, WriteError};
 use super::tree::Tree;
 use protocol::bitmap::Bitmap;
 use protocol::content::plan::{self, Reuse};
-use std::ops::ControlFlow;
+
+/// What is copied is made durable in batches of this many bytes, so that a kill costs little.
+const BATCH_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Copies into `staging` the chunks that `old` holds and `have` lacks, in the order of the old tree,
-/// and adds them to `have`. Each is verified: one that a person changed is left to be fetched.
-///
-/// `progress` gets the bytes of each chunk looked at, and may stop the copying. What was copied is
-/// durable only after [`Staging::sync`].
+/// and adds them to `have`. Each is verified: one that a person changed, or that was never fetched, is
+/// left to be fetched. Whenever all of `have` is durable, `durable` is told.
 ///
 /// # Errors
-/// [`WriteError`] from the staging tree; trouble with the old tree only costs its chunks.
-pub fn reuse(
+/// [`WriteError`] from the staging tree, and what `durable` fails with; trouble with the old tree only
+/// costs its chunks.
+pub fn reuse<E: From<WriteError>>(
     old: &mut Tree,
     staging: &mut Staging,
     have: &mut Bitmap,
-    mut progress: impl FnMut(u32) -> ControlFlow<()>,
-) -> Result<(), WriteError> {
+    mut durable: impl FnMut(&Bitmap) -> Result<(), E>,
+) -> Result<(), E> {
     let (old_release, new_release) = (old.release().clone(), staging.release().clone());
+    let mut copied_bytes = 0;
     for Reuse { chunk: index, place } in plan::reuse(&old_release, &new_release) {
         if have.contains(index) {
             continue;
         }
         let wanted = new_release.chunks()[index as usize];
-        if let Ok(chunk) = old.read_at(place, wanted) {
-            staging.write(index, &chunk)?;
-            have.insert(index);
+        let Ok(chunk) = old.read_at(place, wanted) else { continue };
+        staging.write(index, &chunk)?;
+        have.insert(index);
+        copied_bytes += u64::from(wanted.bytes);
+        if copied_bytes >= BATCH_BYTES {
+            staging.sync()?;
+            durable(have)?;
+            copied_bytes = 0;
         }
-        if progress(wanted.bytes).is_break() {
-            break;
-        }
+    }
+    if copied_bytes > 0 {
+        staging.sync()?;
+        durable(have)?;
     }
     Ok(())
 }

@@ -98,7 +98,6 @@ struct Behaviour {
 struct Opening {
     transport: TransportId,
     dialled: bool,
-    address: IpAddr,
     since: Instant,
     messages: Option<Stream>,
     chunks: Option<Stream>,
@@ -109,7 +108,6 @@ struct Connection {
     id: ConnectionId,
     transport: TransportId,
     dialled: bool,
-    address: IpAddr,
     handle: PeerHandle,
 }
 
@@ -133,7 +131,8 @@ impl Network {
     pub fn new(peers_max: usize) -> Result<Self, NetworkError> {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
-            .with_max_established(u32::try_from(peers_max).ok())
+            // What this node dials is its own affair; strangers must not keep it from its school.
+            .with_max_established_incoming(u32::try_from(peers_max).ok())
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
@@ -217,11 +216,6 @@ impl Network {
         self.swarm.is_connected(&transport)
     }
 
-    /// Where a peer is connected from, for people.
-    pub fn address_of(&self, peer: PeerId) -> Option<IpAddr> {
-        self.connections.get(&peer).map(|connection| connection.address)
-    }
-
     /// Closes connections whose lanes did not open in time.
     pub fn close_stuck(&mut self) {
         let stuck: Vec<ConnectionId> = self
@@ -298,7 +292,6 @@ impl Network {
                 let opening = Opening {
                     transport: peer_id,
                     dialled: endpoint.is_dialer(),
-                    address: address.ip(),
                     since: Instant::now(),
                     messages: None,
                     chunks: None,
@@ -351,8 +344,8 @@ impl Network {
         self.numbered += 1;
         let peer = PeerId(self.numbered);
         let handle = connection::start(peer, messages, chunks, &self.reports);
-        let Opening { transport, dialled, address, .. } = opening;
-        self.connections.insert(peer, Connection { id, transport, dialled, address, handle });
+        let Opening { transport, dialled, .. } = opening;
+        self.connections.insert(peer, Connection { id, transport, dialled, handle });
         self.ready.push_back(Happening::Opened(peer));
     }
 

@@ -5,7 +5,7 @@ use crate::deploy::tree_name;
 use crate::repository::durable;
 use protocol::content::manifest::VerifiedManifest;
 use protocol::content::release::Release;
-use protocol::id::{DocumentId, ManifestId};
+use protocol::id::{ChunkListId, DocumentId, ManifestId};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,9 +25,14 @@ impl Documents {
         Ok(Self { folder })
     }
 
-    /// The bytes of a document, unchecked; nothing if it is not here.
+    /// The bytes of a document; nothing if it is not here, or its file is spoilt.
     pub fn read(&self, id: DocumentId) -> Option<Vec<u8>> {
-        std::fs::read(self.path(id)).ok()
+        let bytes = std::fs::read(self.path(id)).ok()?;
+        let found = match id {
+            DocumentId::Manifest(_) => DocumentId::Manifest(ManifestId::of(&bytes)),
+            DocumentId::ChunkList(_) => DocumentId::ChunkList(ChunkListId::of(&bytes)),
+        };
+        (found == id).then_some(bytes)
     }
 
     /// Keeps a document, durably.

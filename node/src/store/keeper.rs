@@ -12,7 +12,6 @@ use protocol::content::encoding::{Encoding, decode};
 use protocol::content::release::Release;
 use protocol::id::{ManifestId, PeerId};
 use protocol::input::{ApplyFault, Input, Verdict};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc as threads;
 use std::time::{Duration, Instant};
@@ -25,10 +24,6 @@ const BATCH_AGE: Duration = Duration::from_millis(100);
 /// On a slow disk a batch waits for twice as long as the last sync took, so that a device spends at most a
 /// third of its time in syncs; but peers need never wait longer than this to hear of a chunk.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(2);
-/// What is copied from older trees is synced and recorded in batches of this many bytes, so that a
-/// kill costs little.
-const REUSE_BATCH_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Something for the keeper to do.
 #[derive(Debug)]
 pub enum KeeperJob {
@@ -189,19 +184,10 @@ impl Keeper {
             }
             let Some(release) = self.home.documents.release(id) else { continue };
             let Some(mut tree) = self.home.deployment.tree(&release)? else { continue };
-            loop {
-                let mut copied_bytes = 0;
-                let before = staged.held.count();
-                deploy::reuse(&mut tree, &mut staged.staging, &mut staged.held, |bytes| {
-                    copied_bytes += u64::from(bytes);
-                    if copied_bytes < REUSE_BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
-                if staged.held.count() == before {
-                    break;
-                }
-                staged.staging.sync()?;
-                self.home.state.save_held(wanted, &staged.held)?;
-            }
+            let state = &mut self.home.state;
+            deploy::reuse(&mut tree, &mut staged.staging, &mut staged.held, |held| -> anyhow::Result<()> {
+                Ok(state.save_held(wanted, held)?)
+            })?;
         }
         Ok(())
     }
@@ -246,17 +232,19 @@ impl Keeper {
         let Some(staged) = self.staged.as_mut().filter(|staged| !staged.batch.is_empty()) else { return Ok(()) };
         let release = staged.staging.release().id();
         let since = Instant::now();
-        if let Err(error) = staged.staging.sync() {
-            self.staged = None;
-            self.tell(Input::PrepareFailed { release, why: format!("{:#}", anyhow::Error::new(error)) });
-            return Ok(());
-        }
         let indexes = std::mem::take(&mut staged.batch);
         staged.batch_bytes = 0;
         indexes.iter().for_each(|index| {
             staged.held.insert(*index);
         });
-        self.home.state.save_held(release, &staged.held)?;
+        let synced = staged.staging.sync().map_err(anyhow::Error::new);
+        let recorded = synced.and_then(|()| Ok(self.home.state.save_held(release, &staged.held)?));
+        if let Err(error) = recorded {
+            // Most often the disk is full; a person can mend that, and then it goes on.
+            self.staged = None;
+            self.tell(Input::PrepareFailed { release, why: format!("{error:#}") });
+            return Ok(());
+        }
         self.last_sync = since.elapsed();
         self.tell(Input::Durable { release, indexes });
         Ok(())

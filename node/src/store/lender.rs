@@ -69,10 +69,19 @@ pub enum LenderJob {
 pub struct Lender {
     shelf: Shelf,
     encoder: Encoder,
-    encoded: VecDeque<(DocumentId, Option<DocumentId>, Arc<[u8]>)>,
+    encoded: VecDeque<Encoded>,
     /// What the node asked for last.
     asked: VecDeque<DocumentId>,
     done: mpsc::UnboundedSender<Done>,
+}
+
+/// A document ready to be sent, slice by slice.
+struct Encoded {
+    id: DocumentId,
+    /// What the asker has; the same as `base` unless that is not here.
+    asked_base: Option<DocumentId>,
+    base: Option<DocumentId>,
+    bytes: Arc<[u8]>,
 }
 
 /// Where bytes are read from.
@@ -186,21 +195,21 @@ impl Lender {
         id: DocumentId,
         base: Option<DocumentId>,
     ) -> Option<(Option<DocumentId>, Arc<[u8]>)> {
-        let known = |(known_id, asked_base, _): &&(_, _, _)| (*known_id, *asked_base) == (id, base);
-        if let Some((.., encoded)) = self.encoded.iter().find(known) {
-            return Some((base, encoded.clone()));
+        let asked_base = base;
+        if let Some(known) = self.encoded.iter().find(|known| (known.id, known.asked_base) == (id, asked_base)) {
+            return Some((known.base, known.bytes.clone()));
         }
         let plain = self.shelf.document(id)?;
         let base = base.and_then(|base| Some((base, self.shelf.document(base)?)));
         let base_bytes = base.as_ref().map(|(_, bytes)| bytes.as_ref());
-        let encoded: Arc<[u8]> = encode_document(&plain, base_bytes)
+        let bytes: Arc<[u8]> = encode_document(&plain, base_bytes)
             .inspect_err(|error| tracing::warn!(%error, "cannot compress a document"))
             .ok()?
             .into();
         let base = base.map(|(base, _)| base);
-        self.encoded.push_front((id, base, encoded.clone()));
+        self.encoded.push_front(Encoded { id, asked_base, base, bytes: bytes.clone() });
         self.encoded.truncate(ENCODED_DOCUMENTS_MAX);
-        Some((base, encoded))
+        Some((base, bytes))
     }
 
     fn tidy(&self, trees: &[String]) {
@@ -217,7 +226,10 @@ impl Lender {
         base: Option<DocumentId>,
         encoded: &[u8],
     ) -> Result<VerifiedDocument, DocumentFault> {
-        let base = base.and_then(|base| self.shelf.document(base));
+        let base = match base {
+            Some(base) => Some(self.shelf.document(base).ok_or(DocumentFault::NoBase)?),
+            None => None,
+        };
         let plain =
             decode_document(encoded, base.as_deref(), document.bytes()).map_err(|_| DocumentFault::WrongBytes)?;
         let found = check(document, &plain)?;

@@ -63,9 +63,12 @@ impl Store {
         let documents = home.documents.clone();
         let lends = lender.clone();
         let keeper_done = done_sender.clone();
-        let keeper_thread = spawn("keeper", move || keeper::Keeper::new(home, lends, keeper_done).run(&keeper_jobs))?;
-        let lender_thread =
-            spawn("lender", move || lender::Lender::of_device(documents, done_sender).run(&lender_jobs))?;
+        let keeper_thread = spawn("keeper", done_sender.clone(), move || {
+            keeper::Keeper::new(home, lends, keeper_done).run(&keeper_jobs)
+        })?;
+        let lender_thread = spawn("lender", done_sender.clone(), move || {
+            lender::Lender::of_device(documents, done_sender).run(&lender_jobs)
+        })?;
         Ok(Self { keeper: Some(keeper), lender, done, threads: vec![keeper_thread, lender_thread], chunks_waiting: 0 })
     }
 
@@ -73,7 +76,9 @@ impl Store {
     pub fn of_school(repository: Repository) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (lender, lender_jobs) = threads::channel();
-        let thread = spawn("lender", move || lender::Lender::of_school(repository, done_sender).run(&lender_jobs))?;
+        let thread = spawn("lender", done_sender.clone(), move || {
+            lender::Lender::of_school(repository, done_sender).run(&lender_jobs)
+        })?;
         Ok(Self { keeper: None, lender, done, threads: vec![thread], chunks_waiting: 0 })
     }
 
@@ -126,8 +131,31 @@ impl Store {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+fn spawn(
+    name: &'static str,
+    done: mpsc::UnboundedSender<Done>,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _told = ToldIfPanicking { name, done };
+        work();
+    })
+}
+
+/// Tells the node's loop when a store thread panics, lest the node goes on without its store.
+struct ToldIfPanicking {
+    name: &'static str,
+    done: mpsc::UnboundedSender<Done>,
+}
+
+impl Drop for ToldIfPanicking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self
+                .done
+                .send(Done::Failed(anyhow::anyhow!("the {} thread has panicked; please report it", self.name)));
+        }
+    }
 }
 
 /// A release's tree is known by its manifest.

@@ -57,11 +57,6 @@ impl Peers {
         self.with_role(Role::Device).chain(self.with_role(Role::Seed))
     }
 
-    /// How many have introduced themselves with this role.
-    pub fn count(&self, role: Role) -> usize {
-        self.with_role(role).count()
-    }
-
     fn with_role(&self, role: Role) -> impl Iterator<Item = PeerId> {
         self.peers.iter().filter(move |(_, peer)| peer.role == Some(role)).map(|(peer, _)| *peer)
     }

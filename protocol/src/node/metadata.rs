@@ -95,6 +95,7 @@ impl Node {
                 update.refuse(why.clone());
                 self.outputs.push_back(Output::Event(Event::Blocked { release, why }));
             }
+            Err(DocumentFault::NoBase) => update.fetch_document_whole(),
             Err(DocumentFault::WrongBytes) => {
                 let liar = fetch.wrong();
                 if let Some(liar) = liar {
