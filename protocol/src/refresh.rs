@@ -163,3 +163,52 @@ impl Refresh {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::sample::Sample;
+
+    const LIAR: PeerId = PeerId(1);
+    const HONEST: PeerId = PeerId(2);
+    const NOW: Time = Time(1_000_000);
+
+    fn ahead(trust: &TrustedSet, by: u64) -> Option<Head> {
+        trust.head().map(|head| Head { timestamp: head.timestamp + by, ..head })
+    }
+
+    #[test]
+    fn a_peer_that_claims_news_and_has_none_gives_way_to_the_next() {
+        let trust = Sample::release(1).trusted();
+        let mut refresh = Refresh::default();
+        refresh.peer_has(LIAR, ahead(&trust, 1_000_000), NOW);
+        refresh.peer_has(HONEST, ahead(&trust, 1), NOW);
+        let first = refresh.next(&trust, NOW).unwrap();
+        assert_eq!((first.source, &first.role), (Source::Peer(LIAR), &Role::Timestamp));
+        assert_eq!(refresh.next(&trust, NOW), None, "one question at a time");
+        let asked = refresh.answered(Source::Peer(LIAR), &Role::Timestamp).unwrap();
+        refresh.failed(&asked, NOW);
+        assert_eq!(refresh.next(&trust, NOW).unwrap().source, Source::Peer(HONEST));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_answer_gives_way_to_the_next() {
+        let trust = Sample::release(1).trusted();
+        let mut refresh = Refresh::default();
+        refresh.peer_has(LIAR, ahead(&trust, 1), NOW);
+        refresh.peer_has(HONEST, ahead(&trust, 1), NOW);
+        refresh.next(&trust, NOW);
+        let late = refresh.wakeup().unwrap();
+        assert_eq!(refresh.next(&trust, late).unwrap().source, Source::Peer(HONEST));
+    }
+
+    #[test]
+    fn a_newer_root_is_asked_for_before_anything_else() {
+        let trust = Sample::release(1).trusted();
+        let mut refresh = Refresh::default();
+        let head = trust.head().map(|head| Head { root: head.root + 2, timestamp: head.timestamp + 5, ..head });
+        refresh.peer_has(HONEST, head, NOW);
+        let request = refresh.next(&trust, NOW).unwrap();
+        assert_eq!((request.role, request.version), (Role::Root, Some(trust.root().version + 1)));
+    }
+}

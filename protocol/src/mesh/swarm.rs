@@ -432,6 +432,30 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_that_lacks_a_chunk_is_not_asked_for_it_again_and_again() {
+        let mut swarm = device(1, &[]);
+        swarm.peer_holds(SCHOOL, Role::Seed, Bitmap::full(1), START);
+        swarm.asks(START, &mut rng());
+        let hungry = swarm.wakeup().unwrap();
+        assert_eq!(asked_of(SCHOOL, &swarm.asks(hungry, &mut rng())), [0]);
+        swarm.refused(SCHOOL, 0);
+        let later = hungry + Span::from_secs(60);
+        assert_eq!(asked_of(SCHOOL, &swarm.asks(later, &mut rng())), [] as [u32; 0]);
+        assert_eq!(swarm.wakeup(), None, "nothing is due before somebody has the chunk");
+    }
+
+    #[test]
+    fn chunks_that_are_of_no_use_do_not_keep_a_peer_from_stalling() {
+        let mut swarm = device(2, &[0]);
+        swarm.peer_holds(ANN, Role::Device, Bitmap::full(2), START);
+        assert_eq!(asked_of(ANN, &swarm.asks(START, &mut rng())), [1]);
+        let stalls = swarm.wakeup().unwrap();
+        swarm.unneeded(ANN, 0, 900);
+        assert_eq!(swarm.wakeup(), Some(stalls));
+        assert!(swarm.asks(stalls, &mut rng()).contains(&(ANN, Ask::Cancel(vec![1]))));
+    }
+
+    #[test]
     fn a_chunk_that_nobody_asked_for_is_not_expected() {
         let mut swarm = device(2, &[1]);
         swarm.peer_holds(ANN, Role::Device, set(2, &[1]), START);

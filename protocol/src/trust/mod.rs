@@ -37,4 +37,4 @@ pub use trusted_set::{Accepted, Head, Need, RestoreError, TrustedSet};
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
