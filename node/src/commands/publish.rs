@@ -59,6 +59,14 @@ pub enum Refused {
         /// The version.
         version: Version,
     },
+    /// The keys would be published with the tree.
+    #[error("the secret keys {} lie inside the tree {}; move them out, lest everybody gets them", keys.display(), tree.display())]
+    KeysInTree {
+        /// The tree.
+        tree: PathBuf,
+        /// The keys.
+        keys: PathBuf,
+    },
     /// A newer one was published before.
     #[error("version {version} is older than {newest}, the newest of channel {channel}, so no device would take it")]
     Older {
@@ -75,6 +83,11 @@ pub enum Refused {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { tree, repo, channel, version, name, keys, allow_setuid, mtime, epoch, json } = arguments;
     let keys = keys.unwrap_or_else(|| default_keys(&repo));
+    if let (Ok(tree), Ok(keys)) = (tree.canonicalize(), keys.canonicalize())
+        && keys.starts_with(&tree)
+    {
+        return Err(Refused::KeysInTree { tree, keys }.into());
+    }
     let now = now()?;
     let mut repository = Repository::open_to_publish(&repo)?;
     check_version(&files::read(&repo)?, &channel, &version)?;

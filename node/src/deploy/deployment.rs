@@ -9,6 +9,7 @@ use super::trash;
 use super::tree::Tree;
 use protocol::content::manifest::Kind;
 use protocol::content::release::Release;
+use protocol::id::ManifestId;
 use rustix::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,8 +59,13 @@ pub enum HomeError {
 
 /// The name of a release's tree, in `releases/` and `staging/`.
 pub fn tree_name(release: &Release) -> String {
-    let version: String = release.manifest().version.chars().take(VERSION_BYTES_SHOWN).collect();
-    format!("{version}-{}", &release.id().to_string()[..12])
+    tree_name_of(&release.manifest().version, release.id())
+}
+
+/// The same, for a release of which only this much is known.
+pub fn tree_name_of(version: &str, manifest: ManifestId) -> String {
+    let version: String = version.chars().take(VERSION_BYTES_SHOWN).collect();
+    format!("{version}-{}", &manifest.to_string()[..12])
 }
 
 impl Deployment {

@@ -46,7 +46,7 @@ mod tests;
 
 pub use apply::{Applied, ApplyError};
 pub use attributes::{Authority, Skipped};
-pub use deployment::{Deployment, HomeError, tree_name};
+pub use deployment::{Deployment, HomeError, tree_name, tree_name_of};
 pub use need::{DiskFull, Need};
 pub use reuse::reuse;
 pub use staging::{StageError, Staging, WriteError};

@@ -1,15 +1,23 @@
 //! The manifests and chunk lists that a device holds, each in a file under its name: of the releases
 //! that are current, previous or being fetched, and no others.
 
-use crate::deploy::tree_name;
+use crate::deploy::tree_name_of;
 use crate::repository::durable;
-use protocol::content::manifest::VerifiedManifest;
+use protocol::cbor;
+use protocol::content::manifest::{ChunkListRef, VerifiedManifest};
 use protocol::content::release::Release;
 use protocol::id::{ChunkListId, DocumentId, ManifestId};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What a manifest says of itself, but for its entries.
+#[derive(serde::Deserialize)]
+struct Summary {
+    version: String,
+    chunk_list: ChunkListRef,
+}
 
 /// A folder of documents.
 #[derive(Clone, Debug)]
@@ -62,10 +70,13 @@ impl Documents {
     /// Drops every document but those `asked` for and those of releases that have one of these trees.
     pub fn drop_all_but(&self, trees: &[String], asked: &VecDeque<DocumentId>) -> io::Result<()> {
         let mut wanted: BTreeSet<PathBuf> = asked.iter().map(|id| self.path(*id)).collect();
-        for release in self.releases()?.into_iter().filter_map(|id| self.release(id)) {
-            if trees.contains(&tree_name(&release)) {
-                wanted.insert(self.path(DocumentId::Manifest(release.id())));
-                wanted.insert(self.path(DocumentId::ChunkList(release.manifest().chunk_list.id)));
+        for id in self.releases()? {
+            // The few words that matter here; a whole manifest is as large in memory as everything else.
+            let bytes = self.read(DocumentId::Manifest(id));
+            let Some(Ok(summary)) = bytes.map(|bytes| cbor::decode::<Summary>(&bytes)) else { continue };
+            if trees.contains(&tree_name_of(&summary.version, id)) {
+                wanted.insert(self.path(DocumentId::Manifest(id)));
+                wanted.insert(self.path(DocumentId::ChunkList(summary.chunk_list.id)));
             }
         }
         for file in std::fs::read_dir(&self.folder)? {

@@ -53,6 +53,8 @@ pub struct Keeper {
     home: Home,
     staged: Option<Staged>,
     last_sync: Duration,
+    /// The applied release, once it was met: large, so it is not read a second time to copy from.
+    applied: Option<Arc<Release>>,
     lender: threads::Sender<LenderJob>,
     done: mpsc::UnboundedSender<Done>,
 }
@@ -68,7 +70,7 @@ struct Staged {
 
 impl Keeper {
     pub(super) fn new(home: Home, lender: threads::Sender<LenderJob>, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { home, staged: None, last_sync: Duration::ZERO, lender, done }
+        Self { home, staged: None, last_sync: Duration::ZERO, applied: None, lender, done }
     }
 
     /// Works until nobody can ask any more.
@@ -133,6 +135,7 @@ impl Keeper {
             && let Some(tree) = self.home.deployment.tree(&release)?
         {
             self.serve(tree);
+            self.applied = Some(release.clone());
             return Ok((Bitmap::full(release.chunk_count()), true));
         }
         self.make_room(&release)?;
@@ -182,7 +185,8 @@ impl Keeper {
             if id == wanted || staged.held.is_full() {
                 continue;
             }
-            let Some(release) = self.home.documents.release(id) else { continue };
+            let known = self.applied.clone().filter(|release| release.id() == id);
+            let Some(release) = known.or_else(|| self.home.documents.release(id)) else { continue };
             let Some(mut tree) = self.home.deployment.tree(&release)? else { continue };
             let state = &mut self.home.state;
             deploy::reuse(&mut tree, &mut staged.staging, &mut staged.held, |held| -> anyhow::Result<()> {
@@ -263,6 +267,7 @@ impl Keeper {
                     tracing::warn!("{note}");
                 }
                 self.serve(applied.tree);
+                self.applied = Some(content.clone());
                 self.tidy_documents(&content);
                 Input::Applied(release)
             }
