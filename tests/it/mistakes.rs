@@ -107,11 +107,23 @@ fn the_repository_was_made_before() {
 #[test]
 fn the_repository_lies_in_the_tree() {
     let class = class();
-    let repo = class.argument("tree/repo");
-    class.run(&["init", &repo]);
+    let (repo, keys) = (class.argument("tree/repo"), class.argument("keys"));
+    class.run(&["init", &repo, "--keys", &keys]);
     let tree = class.argument("tree");
-    let failure = class.fails(&["publish", &tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0"]);
+    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0"];
+    let failure = class.fails(&[&["publish", &tree], &release[..]].concat());
     failure.is(FAILED, &["lies inside tree", "move it out"]);
+}
+
+#[test]
+fn the_secret_keys_lie_in_the_tree() {
+    let class = class();
+    let (repo, keys) = (class.argument("other"), class.argument("tree/keys"));
+    class.run(&["init", &repo, "--keys", &keys]);
+    let tree = class.argument("tree");
+    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0"];
+    let failure = class.fails(&[&["publish", &tree], &release[..]].concat());
+    failure.is(FAILED, &["secret keys", "inside the tree", "move them out"]);
 }
 
 #[test]
