@@ -1,11 +1,12 @@
 //! The loop of one node: it alone owns the protocol's state machine, the network and the store's
-//! handles, turns what happens into inputs, and carries out outputs. It never waits for anything but
-//! the next thing to happen.
+//! handles, turns what happens into inputs, and carries out outputs. It waits for nothing but the next
+//! thing to happen, and for whoever reads its standard output.
 
 use crate::control::{Control, Request};
 use crate::dialler::Dialler;
 use crate::discovery::{Advertisement, Discovery};
 use crate::net::{Happening, Network};
+use crate::publisher::files;
 use crate::report::Reporter;
 use crate::repository::Repository;
 use crate::status::Status;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use protocol::content::name::ChannelName;
 use protocol::id::PeerId;
 use protocol::input::{Input, UploadOutcome, Verdict};
-use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, UPLOADS_MAX};
+use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
 use protocol::mesh::Role;
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
@@ -319,7 +320,18 @@ impl Origin {
         if *role == MetadataRole::Timestamp {
             self.seen = self.look();
         }
-        std::fs::read(self.metadata.join(role.file_name(version))).ok()
+        match files::read_file(&self.metadata.join(role.file_name(version)), TARGETS_BYTES_MAX) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                if !error.is_missing() {
+                    tracing::warn!(
+                        "{:#}; devices hear of nothing new before that is mended",
+                        anyhow::Error::new(error)
+                    );
+                }
+                None
+            }
+        }
     }
 
     fn look(&self) -> Option<(SystemTime, u64)> {

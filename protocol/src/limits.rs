@@ -21,8 +21,6 @@ pub const TIMESTAMP_BYTES_MAX: u64 = 16_384;
 pub const SNAPSHOT_BYTES_MAX: u64 = 2_000_000;
 /// Largest targets metadata, delegated roles included (go-tuf's bound).
 pub const TARGETS_BYTES_MAX: u64 = 5_000_000;
-/// Root rotations followed in one refresh (go-tuf's bound).
-pub const ROOT_ROTATIONS_MAX: u64 = 256;
 /// Delegated roles visited in one search (go-tuf's bound).
 pub const DELEGATIONS_MAX: usize = 32;
 /// Nesting of a metadata file; the deepest lawful one needs 8.

@@ -113,8 +113,6 @@ pub enum Effect {
     Part(PeerId, bool),
     /// These chunks of a release survive from now on.
     Durable(ManifestId, Vec<u32>),
-    /// A release was applied.
-    Applied,
 }
 
 /// What a host sees of the world while it acts.
@@ -442,7 +440,6 @@ impl Host {
         scene.check.applied(scene.now, self.id, durable, self.applied, position);
         self.applied = Some(position);
         self.record.applied.entry(position).or_insert(scene.now);
-        scene.effects.push(Effect::Applied);
         self.drive(Input::Applied(release), scene);
     }
 

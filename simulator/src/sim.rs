@@ -239,7 +239,6 @@ impl<'a> Sim<'a> {
                     self.spreads[at].add(&indexes, self.now);
                 }
             }
-            Effect::Applied => {}
         }
     }
 

@@ -127,7 +127,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             return IN_USE;
         } else if let Some(RepositoryError::Locked(_)) = cause.downcast_ref() {
             return IN_USE;
-        } else if let Some(NetworkError::Listen { .. }) = cause.downcast_ref() {
+        } else if let Some(NetworkError::Taken { .. }) = cause.downcast_ref() {
             return IN_USE;
         } else if let Some(HomeError::State(StateError::NotEnrolled(_))) = cause.downcast_ref() {
             return NOT_SET_UP;

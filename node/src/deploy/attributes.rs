@@ -53,12 +53,6 @@ impl Skipped {
     }
 }
 
-/// Whether the system keeps this attribute for itself, so that no manifest states it.
-pub(super) fn is_systems_own(attribute: &[u8]) -> bool {
-    const OWN: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
-    OWN.contains(&attribute) || attribute.starts_with(b"trusted.overlay.")
-}
-
 /// What an entry must get, by whose rights.
 pub(super) struct Wanted<'a> {
     pub kind: &'a Kind,
@@ -106,7 +100,7 @@ impl Wanted<'_> {
         let mut refused = 0;
         // A directory above may have handed down its own (a default ACL does).
         for found in parent.xattr_names(name).or_else(|error| none_if_unsupported(error, Vec::new()))? {
-            if !is_systems_own(&found) && !wanted.keys().any(|stated| found == stated[..]) {
+            if !Attributes::is_of_the_machine(&found) && !wanted.keys().any(|stated| found == stated[..]) {
                 refused += u64::from(!self.allowed(parent.remove_xattr(name, &found))?);
             }
         }

@@ -1,7 +1,7 @@
 //! Does a tree still stand exactly as its manifest says? Asked of applied trees, by `status` and `demo`.
 
 use super::apply::hash_file;
-use super::attributes::{Authority, PRIVILEGE_BITS, is_systems_own, none_if_unsupported};
+use super::attributes::{Authority, PRIVILEGE_BITS, none_if_unsupported};
 use super::directory::{Directory, Parents};
 use super::tree::{Tree, is_change, path_of};
 use protocol::content::manifest::{Attributes, Entry, Kind};
@@ -175,7 +175,7 @@ impl Comparison<'_> {
     fn xattrs(&mut self, entry: &Entry, stated: &Attributes, parent: &Directory, name: &[u8]) -> io::Result<()> {
         let found = parent.xattr_names(name).or_else(|error| none_if_unsupported(error, Vec::new()))?;
         let is_stated = |found: &[u8]| stated.xattrs.keys().any(|stated| *found == stated[..]);
-        for attribute in found.iter().filter(|name| !is_systems_own(name) && !is_stated(name)) {
+        for attribute in found.iter().filter(|name| !Attributes::is_of_the_machine(name) && !is_stated(name)) {
             self.differs(entry, What::Xattr(String::from_utf8_lossy(attribute).into_owned()));
         }
         for (attribute, value) in &stated.xattrs {

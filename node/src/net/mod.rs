@@ -39,6 +39,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// Connections being set up at once; a stranger can hold no more of them open.
 const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// Identities that stay banned. A liar can make a new one at any time, so a longer list keeps nobody out.
+const BANNED_MAX: usize = 1024;
 /// Connections to one peer: two for a moment, when both have dialled.
 const CONNECTIONS_PER_PEER_MAX: u32 = 2;
 
@@ -65,8 +67,18 @@ pub enum Happening {
 /// Why the network cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
+    /// Somebody listens there already.
+    #[error(
+        "cannot listen on {address}, where another program does; is a homeroom running? Choose another with --listen"
+    )]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}; is another homeroom running there? Choose another with --listen")]
+    #[error("cannot listen on {address}; choose an address of this machine, and a port you may use, with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -122,8 +134,10 @@ pub struct Network {
     chunks: mpsc::Receiver<Happening>,
     /// Opened and closed connections.
     ready: VecDeque<Happening>,
-    /// Who answered at the addresses that were dialled; there are as many as this node was told of.
-    answered: BTreeMap<SocketAddr, TransportId>,
+    /// Who is banned, the longest first.
+    banned: VecDeque<TransportId>,
+    /// Who answered at the addresses that a person named, once somebody has.
+    answered: BTreeMap<SocketAddr, Option<TransportId>>,
 }
 
 impl Network {
@@ -157,6 +171,7 @@ impl Network {
             happenings,
             chunks,
             ready: VecDeque::new(),
+            banned: VecDeque::new(),
             answered: BTreeMap::new(),
         })
     }
@@ -169,7 +184,10 @@ impl Network {
     /// Listens on an address, and returns the one that was bound (a port of 0 lets the system choose).
     pub async fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, NetworkError> {
         let multiaddr = multiaddr(address);
-        let failed = |source: std::io::Error| NetworkError::Listen { address, source };
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => NetworkError::Taken { address, source },
+            _ => NetworkError::Listen { address, source },
+        };
         // libp2p lets two processes share a port, and each would get half of the connections. A plain
         // socket is refused where somebody listens already.
         drop(std::net::TcpListener::bind(address).map_err(failed)?);
@@ -194,7 +212,8 @@ impl Network {
     /// Dials an address whose owner is not known, unless whoever answered there is still connected.
     /// Failures are silent, as the caller dials again. Returns whether there was need to dial.
     pub fn dial_address(&mut self, address: SocketAddr) -> bool {
-        let connected = self.answered.get(&address).is_some_and(|answered| self.swarm.is_connected(answered));
+        let answered = *self.answered.entry(address).or_default();
+        let connected = answered.is_some_and(|answered| self.swarm.is_connected(&answered));
         if !connected && let Err(error) = self.swarm.dial(multiaddr(address)) {
             tracing::debug!(%address, %error, "cannot dial");
         }
@@ -260,6 +279,12 @@ impl Network {
     pub fn ban(&mut self, peer: PeerId) {
         if let Some(connection) = self.connections.get(&peer) {
             self.swarm.behaviour_mut().banned.block_peer(connection.transport);
+            self.banned.push_back(connection.transport);
+        }
+        if self.banned.len() > BANNED_MAX
+            && let Some(pardoned) = self.banned.pop_front()
+        {
+            self.swarm.behaviour_mut().banned.unblock_peer(pardoned);
         }
         self.disconnect(peer);
     }
@@ -286,8 +311,8 @@ impl Network {
         match event {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let Some(address) = socket_address(endpoint.get_remote_address()) else { return };
-                if endpoint.is_dialer() {
-                    self.answered.insert(address, peer_id);
+                if let Some(answered) = self.answered.get_mut(&address).filter(|_| endpoint.is_dialer()) {
+                    *answered = Some(peer_id);
                 }
                 let opening = Opening {
                     transport: peer_id,

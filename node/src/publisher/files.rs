@@ -5,10 +5,11 @@
 //! them. It is replaced last, by one rename, so that a power cut at any moment leaves either the old
 //! release served or the new one.
 
+use crate::repository::durable;
 use protocol::limits;
 use protocol::trust::{Need, Rejection, Role, TrustedSet};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A file that could not be read or written.
@@ -19,6 +20,13 @@ pub struct FileError {
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+impl FileError {
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
 }
 
 /// Why a repository's metadata cannot be used.
@@ -56,7 +64,7 @@ pub fn read(repo: &Path) -> Result<TrustedSet, ReadError> {
     loop {
         path = directory.join(Role::Root.file_name(Some(set.root().version + 1)));
         match read_file(&path, limits::ROOT_BYTES_MAX) {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => break,
+            Err(error) if error.is_missing() => break,
             Err(error) => return Err(error.into()),
             Ok(bytes) => set.offer(&Role::Root, &bytes).map_err(|source| ReadError::Rejected { path, source })?,
         };
@@ -74,31 +82,16 @@ pub type SignedFile = (Role, Option<u64>, Vec<u8>);
 
 /// Writes the files in order; the last, `timestamp.json`, puts all of them in use at once.
 pub fn write_release(directory: &Path, files: &[SignedFile]) -> Result<(), FileError> {
-    let sync_names = || {
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|source| file_error("sync", directory, source))
-    };
     for (role, version, bytes) in files {
-        if *role == Role::Timestamp {
-            sync_names()?;
-        }
         let path = directory.join(role.file_name(*version));
-        write_whole(&path, bytes).map_err(|source| file_error("write", &path, source))?;
+        // What an earlier publish that was cut short has left is replaced: no timestamp ever named it.
+        durable::write(&path, bytes).map_err(|source| file_error("write", &path, source))?;
     }
-    sync_names()
+    Ok(())
 }
 
-/// Gives a file its name only when all of it is on the disk. What an earlier publish that was cut short
-/// has left is replaced: no timestamp ever named it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_added_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
-}
-
-fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+/// Reads a metadata file; more than `bytes_max` is no such file.
+pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     // One byte more than is lawful, so that a longer file is refused and not read as a shorter one.
     let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));

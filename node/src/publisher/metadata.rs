@@ -415,7 +415,7 @@ mod tests {
             fs::remove_file(desk.file(&name)).unwrap();
         }
         fs::write(desk.file("1.apps.json"), "garbage").unwrap();
-        fs::write(desk.file("timestamp.json.new"), "garbage").unwrap();
+        fs::write(desk.file("timestamp.json.tmp"), "garbage").unwrap();
         desk.list("apps", "apps/a.manifest").unwrap();
         assert_eq!(paths(&read(&desk.repo()).unwrap()), ["apps/a.manifest", "os/a.manifest"]);
     }

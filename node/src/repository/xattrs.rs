@@ -1,6 +1,7 @@
 //! Reads extended attributes: all that this process may read, but for those that belong to the
 //! machine and not to the tree.
 
+use protocol::content::manifest::Attributes;
 use protocol::limits::XATTR_BYTES_MAX;
 use rustix::buffer::{SpareCapacity, spare_capacity};
 use rustix::io::Errno;
@@ -8,9 +9,6 @@ use serde_bytes::ByteBuf;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-
-/// Labels, signatures and overlay marks that another machine must make for itself.
-const OF_THE_MACHINE: [&[u8]; 4] = [b"security.selinux", b"security.ima", b"security.evm", b"trusted.overlay."];
 
 /// The extended attributes of what stands at `path`, itself and not what it may link to.
 pub fn read(path: &Path) -> io::Result<BTreeMap<ByteBuf, ByteBuf>> {
@@ -34,7 +32,7 @@ pub fn read(path: &Path) -> io::Result<BTreeMap<ByteBuf, ByteBuf>> {
 }
 
 fn is_of_the_tree(name: &[u8]) -> bool {
-    !name.is_empty() && !OF_THE_MACHINE.iter().any(|machine| name.starts_with(machine))
+    !name.is_empty() && !Attributes::is_of_the_machine(name)
 }
 
 /// All that `read` has to give. Linux gives at most 64 KiB of names, and of a value.

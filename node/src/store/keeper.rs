@@ -118,7 +118,10 @@ impl Keeper {
             }
             KeeperJob::Apply(release) => {
                 self.sync()?;
-                let input = self.apply(release);
+                let input = match self.apply(release) {
+                    Ok(()) => Input::Applied(release),
+                    Err(fault) => Input::ApplyFailed { release, fault },
+                };
                 self.tell(input);
                 Ok(())
             }
@@ -254,8 +257,8 @@ impl Keeper {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, release: ManifestId) -> Input {
-        let failed = |why: String| Input::ApplyFailed { release, fault: ApplyFault::Failed(why) };
+    pub(super) fn apply(&mut self, release: ManifestId) -> Result<(), ApplyFault> {
+        let failed = |why: String| Err(ApplyFault::Failed(why));
         let Some(staged) = self.staged.take() else {
             return failed("nothing is staged; the release is prepared again".to_owned());
         };
@@ -269,7 +272,7 @@ impl Keeper {
                 self.serve(applied.tree);
                 self.applied = Some(content.clone());
                 self.tidy_documents(&content);
-                Input::Applied(release)
+                Ok(())
             }
             Err(error) => {
                 let damaged = match &error {
@@ -284,9 +287,7 @@ impl Keeper {
                     Ok(())
                 });
                 match restaged {
-                    Ok(()) if !damaged.is_empty() => {
-                        Input::ApplyFailed { release, fault: ApplyFault::Damaged(damaged) }
-                    }
+                    Ok(()) if !damaged.is_empty() => Err(ApplyFault::Damaged(damaged)),
                     Ok(()) => failed(format!("{:#}", anyhow::Error::new(error))),
                     Err(second) => failed(format!("{:#}; then {second:#}", anyhow::Error::new(error))),
                 }

@@ -187,11 +187,10 @@ pub fn apply_offline(home: Home) -> anyhow::Result<Offline> {
     }
     anyhow::ensure!(held.is_full(), incomplete());
     match keeper.apply(listed.manifest) {
-        Input::Applied(_) => Ok(Offline::Applied(version)),
-        Input::ApplyFailed { fault: ApplyFault::Damaged(chunks), .. } => {
+        Ok(()) => Ok(Offline::Applied(version)),
+        Err(ApplyFault::Damaged(chunks)) => {
             bail!("{} chunks were damaged; run the device to fetch them again", chunks.len())
         }
-        Input::ApplyFailed { fault: ApplyFault::Failed(why), .. } => bail!("{why}"),
-        _ => bail!("applying ended in an unexpected way"),
+        Err(ApplyFault::Failed(why)) => bail!("{why}"),
     }
 }

@@ -38,7 +38,7 @@ pub enum StateError {
         found: u32,
     },
     /// SQLite refused.
-    #[error("cannot use {}; is the disk full or not writable?", path.display())]
+    #[error("cannot use {}; make room and see that it may be written, or, if it is damaged, remove it and enroll again: the trees stay", path.display())]
     Database {
         /// The file.
         path: PathBuf,

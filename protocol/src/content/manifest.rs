@@ -158,6 +158,13 @@ impl Attributes {
     /// The extended attribute that holds a file's capabilities.
     pub const CAPABILITIES: &str = "security.capability";
 
+    /// Whether an extended attribute belongs to the machine and not to the tree: labels, signatures and
+    /// overlay marks, which another machine must make for itself. No manifest states one.
+    pub fn is_of_the_machine(name: &[u8]) -> bool {
+        const OWN: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
+        OWN.contains(&name) || name.starts_with(b"trusted.overlay.")
+    }
+
     /// Whether a file that carries these runs with more rights than its user's: setuid, setgid or
     /// capabilities.
     pub fn are_privileged(&self) -> bool {

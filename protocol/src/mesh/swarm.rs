@@ -137,9 +137,8 @@ impl Swarm {
             })
     }
 
-    /// A peer tells all that it holds. Returns whether this is its first word on this release.
-    pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) -> bool {
-        let first = !self.sources.contains_key(&peer);
+    /// A peer tells all that it holds.
+    pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) {
         let before = self.sources.get(&peer).map_or_else(|| Bitmap::new(held.len()), |(_, source)| source.held.clone());
         let gained: Vec<u32> = held.iter().filter(|index| !before.contains(*index)).collect();
         let lost: Vec<u32> = before.iter().filter(|index| !held.contains(*index)).collect();
@@ -150,20 +149,17 @@ impl Swarm {
         let (_, source) = self.sources.entry(peer).or_insert_with(|| (role, Source::new(Bitmap::new(held.len()), now)));
         source.held = held;
         source.dry = false;
-        first
     }
 
-    /// A peer tells chunks that it now holds too. Returns false if it never told what it held before,
-    /// or names a chunk that the release does not have.
-    pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) -> bool {
-        let len = self.held.len();
-        let Some((role, source)) = self.sources.get_mut(&peer) else { return false };
+    /// A peer tells chunks that it now holds too. One that never told what it held before will do so yet,
+    /// and chunks that the release does not have are passed over.
+    pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) {
+        let Some((role, source)) = self.sources.get_mut(&peer) else { return };
         source.dry = false;
         let new: Vec<u32> = indexes.iter().copied().filter(|index| source.held.insert(*index)).collect();
         if *role == Role::Device {
             new.iter().for_each(|index| self.count_gain(*index));
         }
-        indexes.iter().all(|index| *index < len)
     }
 
     /// A peer does not have a chunk after all.

@@ -350,11 +350,6 @@ impl std::fmt::Debug for Head {
 }
 
 impl Need {
-    /// The name of the file in a repository's `metadata/`.
-    pub fn file_name(&self) -> String {
-        self.role.file_name(self.version)
-    }
-
     fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
         let bytes_max = file.length.map_or(bytes_max, |length| length.min(bytes_max));
         Need { role, version: Some(file.version), bytes_max }

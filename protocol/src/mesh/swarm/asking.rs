@@ -2,8 +2,10 @@
 //! when somebody does not deliver.
 
 use super::{Ask, Swarm};
+use crate::bitmap::Bitmap;
 use crate::id::PeerId;
 use crate::mesh::Role;
+use crate::mesh::picker::Picker;
 use crate::mesh::source::Source;
 use crate::mesh::spread::Spread;
 use crate::rng::Rng;
@@ -54,9 +56,20 @@ impl Swarm {
         if source.dry {
             return None;
         }
+        self.fill_window(peer, now, |picker, held| picker.pick_rarest(rng, |index| held.contains(index)))
+    }
+
+    /// Asks a peer for as many chunks as it has room for; one that holds nothing to `pick` is dry.
+    fn fill_window(
+        &mut self,
+        peer: PeerId,
+        now: Time,
+        mut pick: impl FnMut(&Picker, &Bitmap) -> Option<u32>,
+    ) -> Option<Ask> {
+        let (_, source) = self.sources.get_mut(&peer)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
-            let Some(index) = self.picker.pick_rarest(rng, |index| source.held.contains(index)) else {
+            let Some(index) = pick(&self.picker, &source.held) else {
                 source.dry = true;
                 break;
             };
@@ -73,24 +86,12 @@ impl Swarm {
         if self.starves_at().is_none_or(|at| now < at) {
             return None;
         }
-        let can = |(_, (role, source)): &(&PeerId, &mut (Role, Source))| {
-            *role == Role::Seed && !source.dry && source.room() > 0
-        };
-        let (peer, (_, source)) = self.sources.iter_mut().find(can)?;
-        let mut indexes = Vec::new();
-        for _ in 0..source.room() {
-            let rarest = self.picker.pick_unheld_or_rarest(rng, |index| source.held.contains(index));
-            let Some(index) = rarest else {
-                source.dry = true;
-                break;
-            };
-            source.asked(index, now);
-            self.picker.close(index);
-            self.askers[index as usize] += 1;
-            indexes.push(index);
-        }
+        let can =
+            |(_, (role, source)): &(&PeerId, &(Role, Source))| *role == Role::Seed && !source.dry && source.room() > 0;
+        let peer = *self.sources.iter().find(can)?.0;
         self.starving = true;
-        (!indexes.is_empty()).then_some((*peer, Ask::Chunks(indexes)))
+        let pick = |picker: &Picker, held: &Bitmap| picker.pick_unheld_or_rarest(rng, |index| held.contains(index));
+        Some((peer, self.fill_window(peer, now, pick)?))
     }
 
     /// When this device will have waited long enough in vain: only while something is missing and there is
