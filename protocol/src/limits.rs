@@ -2,8 +2,8 @@
 
 /// Smallest chunk the chunker cuts (except a file's last): keeps the list of a tree of large files short.
 pub const CHUNK_BYTES_MIN: u32 = 16 * 1024;
-/// Chunk size the chunker aims at: smaller ones cost rows and, after compression, save nothing
-/// (measured on pyarrow and pandas upgrades).
+/// Chunk size the chunker aims at: a smaller one costs more rows, and a larger one
+/// more bytes where a little has changed.
 pub const CHUNK_BYTES_AVERAGE: u32 = 64 * 1024;
 /// Largest chunk: bounds the memory of one transfer and what one lie can waste.
 pub const CHUNK_BYTES_MAX: u32 = 256 * 1024;

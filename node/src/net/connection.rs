@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 const MESSAGE_BYTES_QUEUED_MAX: usize = 2 * FRAME_BYTES_MAX as usize;
 /// Chunks that may wait for a peer's stream; the protocol grants fewer.
 const CHUNKS_QUEUED_MAX: usize = 2 * protocol::limits::UPLOADS_PER_PEER_MAX;
-/// Reads and writes are gathered to this many bytes (measured: larger messages gain nothing).
+/// Reads and writes are gathered to this many bytes: a chunk of average size.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The largest header before a chunk's payload, in bytes.
 const CHUNK_HEADER_BYTES_MAX: u32 = 256;

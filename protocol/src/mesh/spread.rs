@@ -1,6 +1,6 @@
 //! How a seed spends the credit that devices give it: on chunks that no device holds and none was
 //! just sent, so that the school sends each chunk about once, whatever the devices know of each other
-//! (super-seeding; measured in `docs/performance.md` as the rule that is worth most).
+//! (super-seeding). How near to once it comes stands in `docs/performance.md`.
 
 use super::Picker;
 use crate::bitmap::Bitmap;
