@@ -68,7 +68,6 @@ impl Node {
         if config.has_origin {
             refresh.origin_changed();
         }
-        let said_head = trust.head();
         Node {
             uploads: Uploads::new(config.upload_slots),
             config,
@@ -79,7 +78,7 @@ impl Node {
             swarms: BTreeMap::new(),
             wall_clock: None,
             gossip_at: Time::default(),
-            said_head,
+            said_head: None,
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
         }
@@ -180,7 +179,7 @@ impl Node {
         }
         let head = self.trust.head();
         let news = head != self.said_head;
-        if news || self.updates.is_empty() {
+        if news {
             self.hear_of_releases();
         }
         if news || self.gossip_at <= now {
@@ -206,6 +205,7 @@ impl Node {
 
     fn advance_swarm(&mut self, now: Time, release: ManifestId) {
         let Some(swarm) = self.swarms.get_mut(&release) else { return };
+        swarm.expire_promises(now);
         let asks = swarm.asks(now, &mut self.rng);
         let gained = swarm.announcement(now).map(|indexes| {
             let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
@@ -220,13 +220,12 @@ impl Node {
                 listeners.iter().for_each(|peer| self.send(*peer, told.clone()));
             }
         }
-        let applies = self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. }));
-        let Some(update) = self.update_mut(release) else { return };
-        if complete && matches!(update.stage, Stage::Filling) {
+        let Some(update) = self.update_mut(release).filter(|_| complete) else { return };
+        if matches!(update.stage, Stage::Filling) {
             update.stage = Stage::Complete;
             self.outputs.push_back(Output::Event(Event::Complete(release)));
         }
-        if applies {
+        if self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. })) {
             self.apply_complete();
         }
     }
@@ -244,6 +243,9 @@ impl Node {
 
     fn grant_uploads(&mut self, now: Time) {
         let Self { uploads, swarms, rng, outputs, .. } = self;
+        if swarms.values_mut().any(Swarm::choice_reopened) {
+            uploads.unpark();
+        }
         let grants = uploads.grants(|peer, release| swarms.get_mut(&release)?.choose_for(peer, now, rng));
         outputs.extend(grants.into_iter().map(|grant| Output::Upload {
             to: grant.to,

@@ -34,6 +34,8 @@ pub struct Refresh {
     origin: Origin,
     asked: Option<(Request, Time)>,
     benched: BTreeMap<Source, Time>,
+    /// There was nothing to ask when last looked, and only what is told here, or time, changes that.
+    settled: bool,
 }
 
 /// How far the static repository has been read since it last changed.
@@ -49,6 +51,7 @@ enum Origin {
 impl Refresh {
     /// A peer told what it has.
     pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>, now: Time) {
+        self.settled = false;
         // News may be good news: a peer that failed gets another chance when it moves on.
         match head {
             Some(head) if self.heads.insert(peer, head) != Some(head) => {
@@ -70,6 +73,7 @@ impl Refresh {
 
     /// A peer is gone.
     pub fn peer_left(&mut self, peer: PeerId) {
+        self.settled = false;
         self.heads.remove(&peer);
         self.benched.remove(&Source::Peer(peer));
         self.asked.take_if(|(request, _)| request.source == Source::Peer(peer));
@@ -77,17 +81,20 @@ impl Refresh {
 
     /// The static repository may hold something new.
     pub fn origin_changed(&mut self) {
+        self.settled = false;
         self.origin = Origin::ReadRoots;
         self.benched.remove(&Source::Origin);
     }
 
     /// The question that this answer belongs to, if it was asked.
     pub fn answered(&mut self, source: Source, role: &Role) -> Option<Request> {
+        self.settled = false;
         self.asked.take_if(|(request, _)| request.source == source && request.role == *role).map(|(request, _)| request)
     }
 
     /// A source did not have what it was asked for, or it was refused.
     pub fn failed(&mut self, request: &Request, now: Time) {
+        self.settled = false;
         match (request.source, &request.role) {
             // There is no newer root: so much is as it should be.
             (Source::Origin, Role::Root) => self.origin = Origin::ReadTimestamp,
@@ -100,6 +107,7 @@ impl Refresh {
 
     /// A source's file was accepted, or is known already.
     pub fn accepted(&mut self, request: &Request) {
+        self.settled = false;
         if request.source == Source::Origin && request.role == Role::Timestamp {
             self.origin = Origin::ReadRest;
         }
@@ -107,10 +115,14 @@ impl Refresh {
 
     /// The next question, if there is one and none is under way.
     pub fn next(&mut self, trust: &TrustedSet, now: Time) -> Option<Request> {
+        if self.settled && self.wakeup().is_none_or(|at| at > now) {
+            return None;
+        }
         if let Some((late, _)) = self.asked.take_if(|(_, deadline)| *deadline <= now) {
             self.failed(&late, now);
         }
         self.benched.retain(|_, until| *until > now);
+        self.settled = true;
         if self.asked.is_some() {
             return None;
         }

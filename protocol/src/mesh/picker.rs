@@ -26,16 +26,21 @@ impl Picker {
 
     /// Makes a chunk eligible.
     pub fn open(&mut self, index: u32) {
-        if self.slots[index as usize] == CLOSED {
+        if !self.is_open(index) {
             self.insert(index);
         }
     }
 
     /// Makes a chunk ineligible.
     pub fn close(&mut self, index: u32) {
-        if self.slots[index as usize] != CLOSED {
+        if self.is_open(index) {
             self.remove(index);
         }
+    }
+
+    /// Whether a chunk is eligible.
+    pub fn is_open(&self, index: u32) -> bool {
+        self.slots[index as usize] != CLOSED
     }
 
     /// One more peer holds the chunk.
@@ -58,6 +63,11 @@ impl Picker {
         self.copies[index as usize]
     }
 
+    /// Whether some open chunk is held by nobody that is known.
+    pub fn has_unheld(&self) -> bool {
+        !self.buckets[0].is_empty()
+    }
+
     /// An open chunk that nobody is known to hold, drawn at random.
     pub fn pick_unheld(&self, rng: &mut Rng) -> Option<u32> {
         pick_from(&self.buckets[0], rng, |_| true)
@@ -73,8 +83,15 @@ impl Picker {
         self.buckets.iter().find_map(|bucket| pick_from(bucket, rng, &acceptable))
     }
 
+    /// Takes the rarest open chunk out of a short list, and those that are not open with it.
+    pub fn take_rarest_of(&self, list: &mut Vec<u32>) -> Option<u32> {
+        list.retain(|index| self.is_open(*index));
+        let at = (0..list.len()).min_by_key(|at| self.copies(list[*at]))?;
+        Some(list.swap_remove(at))
+    }
+
     fn recount(&mut self, index: u32, change: impl Fn(u16) -> u16) {
-        let open = self.slots[index as usize] != CLOSED;
+        let open = self.is_open(index);
         if open {
             self.remove(index);
         }

@@ -1,5 +1,6 @@
 //! One peer as a source of chunks: what it holds, what it was asked for, how fast it delivers.
 
+use super::Role;
 use crate::bitmap::Bitmap;
 use crate::limits::CHUNK_BYTES_AVERAGE;
 use crate::time::{Span, Time};
@@ -20,20 +21,28 @@ const STALL: Span = Span::from_secs(5);
 const BACKOFF: Span = Span::from_secs(2);
 /// Doublings of the wait end here, so that a peer that recovers is used again within minutes.
 const BACKOFF_DOUBLINGS_MAX: u32 = 5;
+/// Of more news than this the whole of what the peer holds is looked through instead.
+const NEWS_MAX: usize = 64;
 /// The rate is sampled over spans of at least this length.
 const RATE_SAMPLE: Span = Span::from_millis(50);
 
 /// A peer's state as a source for one release.
 #[derive(Debug)]
 pub struct Source {
+    /// What it is for.
+    pub role: Role,
     /// What it says it holds.
     pub held: Bitmap,
     /// Chunks asked of it by index, with the moment of asking.
     pub in_flight: BTreeMap<u32, Time>,
     /// Chunks that it may still send unasked (seeds only).
     pub credit: u32,
-    /// Nothing it holds could be asked when last tried; cleared by news.
+    /// Nothing that it holds can be asked but its `news`.
     pub dry: bool,
+    /// While it is dry: chunks that may be asked of it since, because it gained them or another lost them.
+    pub news: Vec<u32>,
+    /// Whether the swarm is to look at it again.
+    pub touched: bool,
     last_progress: Time,
     stalls: u32,
     /// While it is left alone after a stall: until when.
@@ -45,12 +54,15 @@ pub struct Source {
 
 impl Source {
     /// A peer that holds `held`, first heard of `now`.
-    pub fn new(held: Bitmap, now: Time) -> Self {
+    pub fn new(role: Role, held: Bitmap, now: Time) -> Self {
         Self {
+            role,
             held,
             in_flight: BTreeMap::new(),
             credit: 0,
             dry: false,
+            news: Vec::new(),
+            touched: false,
             last_progress: now,
             stalls: 0,
             resume_at: None,
@@ -60,14 +72,29 @@ impl Source {
         }
     }
 
-    /// Ends the wait after a stall once it is over.
-    pub fn resume(&mut self, now: Time) {
-        self.resume_at.take_if(|at| *at <= now);
+    /// Ends the wait after a stall once it is over. Returns whether it has ended now.
+    pub fn resume(&mut self, now: Time) -> bool {
+        self.resume_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// A chunk can be asked of it again, or for the first time.
+    pub fn can_give(&mut self, index: u32) {
+        if self.news.len() < NEWS_MAX {
+            self.news.push(index);
+        } else {
+            self.news.clear();
+            self.dry = false;
+        }
     }
 
     /// Whether it stalled and has not delivered since; what it was asked for then may still come.
     pub fn is_late(&self) -> bool {
         self.stalls > 0
+    }
+
+    /// Whether it holds something that may be asked for, as far as was looked.
+    pub fn gives(&self) -> bool {
+        !self.dry || !self.news.is_empty()
     }
 
     /// How many more chunks may be asked of it now.
@@ -163,7 +190,7 @@ mod tests {
     const CHUNK_BYTES: u32 = CHUNK_BYTES_AVERAGE;
 
     fn source() -> Source {
-        Source::new(Bitmap::full(1000), Time::default())
+        Source::new(Role::Device, Bitmap::full(1000), Time::default())
     }
 
     /// Delivers a chunk every `gap` for a second, keeping one in flight, and returns the time after.

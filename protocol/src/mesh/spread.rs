@@ -7,7 +7,7 @@ use crate::bitmap::Bitmap;
 use crate::id::PeerId;
 use crate::rng::Rng;
 use crate::time::{Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A chunk that was sent counts as a copy for this long before its receiver announces it: enough to
 /// write and sync it on a slow disk. After that it is sent to somebody else.
@@ -17,7 +17,12 @@ const PROMISE: Span = Span::from_secs(10);
 #[derive(Debug)]
 pub struct Spread {
     picker: Picker,
+    /// By chunk, the promise that its receiver has not kept yet.
     promises: BTreeMap<u32, Promise>,
+    /// Somebody was left with nothing to choose.
+    exhausted: bool,
+    /// All promises in the order in which they expire, with those that were kept or taken back meanwhile.
+    expiring: VecDeque<(Time, u32)>,
 }
 
 #[derive(Debug)]
@@ -31,15 +36,25 @@ impl Spread {
     pub fn new(held: &Bitmap) -> Self {
         let mut picker = Picker::new(held.len());
         held.iter().for_each(|index| picker.open(index));
-        Self { picker, promises: BTreeMap::new() }
+        Self { picker, promises: BTreeMap::new(), exhausted: false, expiring: VecDeque::new() }
     }
 
     /// A chunk that nobody holds and nobody was promised; from now on `to` is.
     pub fn choose(&mut self, to: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
+        self.exhausted = !self.picker.has_unheld();
         let index = self.picker.pick_unheld(rng)?;
-        self.promises.insert(index, Promise { to, expires: now + PROMISE });
+        let expires = now + PROMISE;
+        self.promises.insert(index, Promise { to, expires });
+        self.expiring.push_back((expires, index));
         self.picker.gain(index);
         Some(index)
+    }
+
+    /// Whether there is a chunk to choose again, after there was none; told once.
+    pub fn reopened(&mut self) -> bool {
+        let reopened = self.exhausted && self.picker.has_unheld();
+        self.exhausted &= !reopened;
+        reopened
     }
 
     /// A device announced the chunk.
@@ -47,6 +62,7 @@ impl Spread {
         if self.promises.remove(&index).is_none() {
             self.picker.gain(index);
         }
+        self.drop_settled();
     }
 
     /// A device that had announced the chunk is gone.
@@ -61,28 +77,43 @@ impl Spread {
 
     /// Takes back what was promised to a peer that left.
     pub fn peer_left(&mut self, peer: PeerId) {
-        self.release(|promise| promise.to == peer);
-    }
-
-    /// Takes back promises that were never announced.
-    pub fn expire(&mut self, now: Time) {
-        self.release(|promise| promise.expires <= now);
-    }
-
-    /// When the next promise expires.
-    pub fn wakeup(&self) -> Option<Time> {
-        self.promises.values().map(|promise| promise.expires).min()
-    }
-
-    fn release(&mut self, broken: impl Fn(&Promise) -> bool) {
-        let Self { picker, promises } = self;
+        let Self { picker, promises, .. } = self;
         promises.retain(|index, promise| {
-            let keep = !broken(promise);
+            let keep = promise.to != peer;
             if !keep {
                 picker.lose(*index);
             }
             keep
         });
+        self.drop_settled();
+    }
+
+    /// Takes back promises that were never announced.
+    pub fn expire(&mut self, now: Time) {
+        while let Some((expires, index)) = self.expiring.front().copied().filter(|(expires, _)| *expires <= now) {
+            self.expiring.pop_front();
+            if self.is_promised(index, expires) {
+                self.promises.remove(&index);
+                self.picker.lose(index);
+            }
+        }
+        self.drop_settled();
+    }
+
+    /// When the next promise expires.
+    pub fn wakeup(&self) -> Option<Time> {
+        self.expiring.front().map(|(expires, _)| *expires)
+    }
+
+    /// Keeps a live promise at the front, so that nobody is woken for one that was kept.
+    fn drop_settled(&mut self) {
+        while self.expiring.front().is_some_and(|(expires, index)| !self.is_promised(*index, *expires)) {
+            self.expiring.pop_front();
+        }
+    }
+
+    fn is_promised(&self, index: u32, expires: Time) -> bool {
+        self.promises.get(&index).is_some_and(|promise| promise.expires == expires)
     }
 }
 

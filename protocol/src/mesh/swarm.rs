@@ -56,14 +56,17 @@ pub struct Swarm {
     picker: Picker,
     /// By chunk, how many peers were asked for it.
     askers: Vec<u8>,
-    sources: BTreeMap<PeerId, (Role, Source)>,
+    sources: BTreeMap<PeerId, Source>,
+    /// Sources of which something may be asked that could not be before: all others are as they were left.
+    touched: Vec<PeerId>,
     spread: Option<Spread>,
     unannounced: Vec<u32>,
     announce_at: Option<Time>,
     progress_at: Time,
     /// Since devices had nothing to give, chunks are asked of a seed by name; until a device gives one again.
     starving: bool,
-    hedge_at: Option<Time>,
+    /// Nobody stalls or starves, and nothing is hedged, before this; then all sources are reviewed.
+    review_at: Option<Time>,
     tally: Tally,
 }
 
@@ -85,12 +88,13 @@ impl Swarm {
             picker,
             askers: vec![0; len as usize],
             sources: BTreeMap::new(),
+            touched: Vec::new(),
             spread: (role == Role::Seed).then(|| Spread::new(&held)),
             unannounced: Vec::new(),
             announce_at: None,
             progress_at: now,
             starving: false,
-            hedge_at: None,
+            review_at: None,
             tally: Tally::default(),
             chunks,
             held,
@@ -124,7 +128,7 @@ impl Swarm {
 
     /// Peers that told what they hold of this release.
     pub fn sources(&self) -> impl Iterator<Item = (PeerId, &Bitmap)> {
-        self.sources.iter().map(|(peer, (_, source))| (*peer, &source.held))
+        self.sources.iter().map(|(peer, source)| (*peer, &source.held))
     }
 
     /// Whether a chunk from this peer is of use: missing here, and asked for or covered by credit.
@@ -132,42 +136,54 @@ impl Swarm {
     pub fn expects(&self, peer: PeerId, index: u32) -> bool {
         let missing = index < self.held.len() && !self.held.contains(index) && !self.landed.contains(index);
         missing
-            && self.sources.get(&peer).is_some_and(|(_, source)| {
+            && self.sources.get(&peer).is_some_and(|source| {
                 source.credit > 0 || source.in_flight.contains_key(&index) || source.is_late()
             })
     }
 
     /// A peer tells all that it holds.
     pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) {
-        let before = self.sources.get(&peer).map_or_else(|| Bitmap::new(held.len()), |(_, source)| source.held.clone());
-        let gained: Vec<u32> = held.iter().filter(|index| !before.contains(*index)).collect();
-        let lost: Vec<u32> = before.iter().filter(|index| !held.contains(*index)).collect();
-        if role == Role::Device {
-            gained.iter().for_each(|index| self.count_gain(*index));
-            lost.iter().for_each(|index| self.count_loss(*index));
-        }
-        let (_, source) = self.sources.entry(peer).or_insert_with(|| (role, Source::new(Bitmap::new(held.len()), now)));
-        source.held = held;
+        let len = held.len();
+        let source = self.sources.entry(peer).or_insert_with(|| Source::new(role, Bitmap::new(len), now));
+        let before = std::mem::replace(&mut source.held, held.clone());
         source.dry = false;
+        source.news.clear();
+        if role == Role::Device {
+            held.iter().filter(|index| !before.contains(*index)).for_each(|index| self.count_gain(index));
+            before.iter().filter(|index| !held.contains(*index)).for_each(|index| self.count_loss(index));
+        }
+        self.touch(peer);
     }
 
     /// A peer tells chunks that it now holds too. One that never told what it held before will do so yet,
     /// and chunks that the release does not have are passed over.
     pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) {
-        let Some((role, source)) = self.sources.get_mut(&peer) else { return };
-        source.dry = false;
-        let new: Vec<u32> = indexes.iter().copied().filter(|index| source.held.insert(*index)).collect();
-        if *role == Role::Device {
-            new.iter().for_each(|index| self.count_gain(*index));
+        let Self { sources, picker, spread, touched, .. } = self;
+        let Some(source) = sources.get_mut(&peer) else { return };
+        for index in indexes.iter().copied() {
+            if !source.held.insert(index) {
+                continue;
+            }
+            if source.role == Role::Device {
+                picker.gain(index);
+                if let Some(spread) = spread {
+                    spread.gain(index);
+                }
+            }
+            if picker.is_open(index) {
+                source.can_give(index);
+                touch(touched, peer, source);
+            }
         }
     }
 
     /// A peer does not have a chunk after all.
     pub fn refused(&mut self, peer: PeerId, index: u32) {
-        let Some((role, source)) = self.sources.get_mut(&peer) else { return };
-        let counted = source.held.remove(index) && *role == Role::Device;
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        let counted = source.held.remove(index) && source.role == Role::Device;
         if source.in_flight.remove(&index).is_some() {
             self.unask(index);
+            self.touch(peer);
         }
         if counted {
             self.count_loss(index);
@@ -179,8 +195,8 @@ impl Swarm {
         if let Some(spread) = &mut self.spread {
             spread.peer_left(peer);
         }
-        let Some((role, source)) = self.sources.remove(&peer) else { return };
-        if role == Role::Device {
+        let Some(source) = self.sources.remove(&peer) else { return };
+        if source.role == Role::Device {
             source.held.iter().for_each(|index| self.count_loss(index));
         }
         source.in_flight.into_keys().for_each(|index| self.unask(index));
@@ -191,12 +207,13 @@ impl Swarm {
     pub fn arrived(&mut self, peer: PeerId, index: u32, wire_bytes: u64, now: Time) -> Vec<(PeerId, Ask)> {
         let bytes = self.chunks[index as usize].bytes;
         let mut from = None;
-        if let Some((role, source)) = self.sources.get_mut(&peer) {
+        if let Some(source) = self.sources.get_mut(&peer) {
             if source.in_flight.contains_key(&index) {
                 self.askers[index as usize] = self.askers[index as usize].saturating_sub(1);
             }
             source.delivered(index, bytes, now);
-            from = Some(*role);
+            from = Some(source.role);
+            touch(&mut self.touched, peer, source);
         }
         if self.held.contains(index) || !self.landed.insert(index) {
             self.tally.duplicate_bytes += wire_bytes;
@@ -218,9 +235,10 @@ impl Swarm {
     /// A chunk arrived that is of no use: it is here already, or was not asked for.
     pub fn unneeded(&mut self, peer: PeerId, index: u32, wire_bytes: u64) {
         self.tally.duplicate_bytes += wire_bytes;
-        if self.sources.get_mut(&peer).is_some_and(|(_, source)| source.useless(index)) {
+        if self.sources.get_mut(&peer).is_some_and(|source| source.useless(index)) {
             self.unask(index);
         }
+        self.touch(peer);
     }
 
     /// Stored chunks have become durable.
@@ -246,8 +264,7 @@ impl Swarm {
                 spread.spoilt(index);
             }
             if replaced {
-                self.picker.open(index);
-                self.sources.values_mut().for_each(|(_, source)| source.dry = false);
+                self.reopen(index);
             }
         }
     }
@@ -263,6 +280,11 @@ impl Swarm {
         })
     }
 
+    /// Whether a seed has something to choose for its peers again, after it had not; told once.
+    pub fn choice_reopened(&mut self) -> bool {
+        self.spread.as_mut().is_some_and(Spread::reopened)
+    }
+
     /// What a seed sends to a peer that left the choice to it.
     pub fn choose_for(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
         self.spread.as_mut()?.choose(peer, now, rng)
@@ -273,8 +295,25 @@ impl Swarm {
         let askers = &mut self.askers[index as usize];
         *askers = askers.saturating_sub(1);
         if *askers == 0 && !self.held.contains(index) && !self.landed.contains(index) {
-            self.picker.open(index);
-            self.sources.values_mut().for_each(|(_, source)| source.dry = false);
+            self.reopen(index);
+        }
+    }
+
+    /// The chunk may be asked for again, of everybody who holds it.
+    fn reopen(&mut self, index: u32) {
+        self.picker.open(index);
+        for (peer, source) in &mut self.sources {
+            if source.held.contains(index) {
+                source.can_give(index);
+                touch(&mut self.touched, *peer, source);
+            }
+        }
+    }
+
+    /// The source may be asked for something.
+    fn touch(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            touch(&mut self.touched, peer, source);
         }
     }
 
@@ -284,10 +323,14 @@ impl Swarm {
             return Vec::new();
         }
         self.askers[index as usize] = 0;
-        let owing = self.sources.iter_mut().filter_map(|(peer, (_, source))| {
-            source.in_flight.remove(&index).map(|_| (*peer, Ask::Cancel(vec![index])))
-        });
-        owing.collect()
+        let mut asks = Vec::new();
+        for (peer, source) in &mut self.sources {
+            if source.in_flight.remove(&index).is_some() {
+                asks.push((*peer, Ask::Cancel(vec![index])));
+                touch(&mut self.touched, *peer, source);
+            }
+        }
+        asks
     }
 
     fn count_gain(&mut self, index: u32) {
@@ -302,6 +345,12 @@ impl Swarm {
         if let Some(spread) = &mut self.spread {
             spread.lose(index);
         }
+    }
+}
+
+fn touch(touched: &mut Vec<PeerId>, peer: PeerId, source: &mut Source) {
+    if !std::mem::replace(&mut source.touched, true) {
+        touched.push(peer);
     }
 }
 
@@ -344,6 +393,17 @@ mod tests {
             .collect();
         asked.sort_unstable();
         asked
+    }
+
+    /// Wakes the swarm whenever it wants until it has something to say.
+    fn next_asks(swarm: &mut Swarm) -> (Time, Vec<(PeerId, Ask)>) {
+        loop {
+            let now = swarm.wakeup().unwrap();
+            let asks = swarm.asks(now, &mut rng());
+            if !asks.is_empty() {
+                return (now, asks);
+            }
+        }
     }
 
     #[test]
@@ -389,8 +449,8 @@ mod tests {
         swarm.asks(START, &mut rng());
         swarm.peer_holds(BOB, Role::Device, Bitmap::full(2), START);
         assert_eq!(asked_of(BOB, &swarm.asks(START, &mut rng())), [] as [u32; 0]);
-        let due = swarm.wakeup().unwrap();
-        assert_eq!(asked_of(BOB, &swarm.asks(due, &mut rng())), [1]);
+        let (due, asks) = next_asks(&mut swarm);
+        assert_eq!(asked_of(BOB, &asks), [1]);
         assert_eq!(swarm.arrived(BOB, 1, 900, due), [(ANN, Ask::Cancel(vec![1]))]);
     }
 
@@ -442,13 +502,16 @@ mod tests {
 
     #[test]
     fn chunks_that_are_of_no_use_do_not_keep_a_peer_from_stalling() {
-        let mut swarm = device(2, &[0]);
-        swarm.peer_holds(ANN, Role::Device, Bitmap::full(2), START);
-        assert_eq!(asked_of(ANN, &swarm.asks(START, &mut rng())), [1]);
-        let stalls = swarm.wakeup().unwrap();
-        swarm.unneeded(ANN, 0, 900);
-        assert_eq!(swarm.wakeup(), Some(stalls));
-        assert!(swarm.asks(stalls, &mut rng()).contains(&(ANN, Ask::Cancel(vec![1]))));
+        let gives_up = |useless: u32| {
+            let mut swarm = device(2, &[0]);
+            swarm.peer_holds(ANN, Role::Device, Bitmap::full(2), START);
+            assert_eq!(asked_of(ANN, &swarm.asks(START, &mut rng())), [1]);
+            (0..useless).for_each(|_| swarm.unneeded(ANN, 0, 900));
+            next_asks(&mut swarm)
+        };
+        let (stalls_at, asks) = gives_up(0);
+        assert!(asks.contains(&(ANN, Ask::Cancel(vec![1]))));
+        assert_eq!(gives_up(5).0, stalls_at);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::id::{ManifestId, PeerId};
 use crate::limits::{CREDIT_CHUNKS_MAX, UPLOADS_PER_PEER_MAX, WANTS_QUEUED_MAX};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One chunk to read and send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ struct Queue {
     wants: VecDeque<(ManifestId, u32)>,
     credit: BTreeMap<ManifestId, u32>,
     granted: usize,
+    /// Whether it stands in the line for turns.
+    in_line: bool,
+    /// Whether its credit can be spent, as far as was tried.
+    spendable: bool,
 }
 
 /// All that was asked of this node and not yet sent.
@@ -31,14 +35,16 @@ pub struct Uploads {
     /// Grants that the driver can have under way at once.
     slots: usize,
     granted: usize,
-    /// The peer whose turn came last; turns go round by number.
-    last_served: PeerId,
+    /// Peers that may have something to be sent, in the order of their turns.
+    line: VecDeque<PeerId>,
+    /// Peers with credit for which there was nothing to choose.
+    parked: BTreeSet<PeerId>,
 }
 
 impl Uploads {
     /// No queue; at most `slots` grants under way.
     pub fn new(slots: usize) -> Self {
-        Self { queues: BTreeMap::new(), slots, granted: 0, last_served: PeerId(0) }
+        Self { queues: BTreeMap::new(), slots, granted: 0, line: VecDeque::new(), parked: BTreeSet::new() }
     }
 
     /// A peer asks for chunks by name. Returns false if it has asked for more than is lawful.
@@ -47,14 +53,28 @@ impl Uploads {
         let fits = queue.wants.len() + indexes.len() <= WANTS_QUEUED_MAX;
         if fits {
             queue.wants.extend(indexes.iter().map(|index| (release, *index)));
+            queue.line_up(peer, &mut self.line);
         }
         fits
     }
 
     /// A peer accepts so many more chunks of this node's choice.
     pub fn credit(&mut self, peer: PeerId, release: ManifestId, chunks: u32) {
-        let credit = self.queues.entry(peer).or_default().credit.entry(release).or_default();
+        let queue = self.queues.entry(peer).or_default();
+        let credit = queue.credit.entry(release).or_default();
         *credit = credit.saturating_add(chunks).min(CREDIT_CHUNKS_MAX);
+        queue.spendable = true;
+        queue.line_up(peer, &mut self.line);
+    }
+
+    /// There is something to choose again.
+    pub fn unpark(&mut self) {
+        for peer in std::mem::take(&mut self.parked) {
+            if let Some(queue) = self.queues.get_mut(&peer) {
+                queue.spendable = true;
+                queue.line_up(peer, &mut self.line);
+            }
+        }
     }
 
     /// A peer no longer wants these.
@@ -76,6 +96,8 @@ impl Uploads {
     pub fn peer_left(&mut self, peer: PeerId) {
         if let Some(queue) = self.queues.remove(&peer) {
             self.granted -= queue.granted;
+            self.line.retain(|waits| *waits != peer);
+            self.parked.remove(&peer);
         }
     }
 
@@ -84,6 +106,7 @@ impl Uploads {
         if let Some(queue) = self.queues.get_mut(&peer) {
             queue.granted -= 1;
             self.granted -= 1;
+            queue.line_up(peer, &mut self.line);
         }
     }
 
@@ -91,31 +114,35 @@ impl Uploads {
     /// chunk of the release for that peer, or nothing for now.
     pub fn grants(&mut self, mut choose: impl FnMut(PeerId, ManifestId) -> Option<u32>) -> Vec<Grant> {
         let mut grants = Vec::new();
-        let mut idle_turns = 0;
-        while self.granted < self.slots && idle_turns < self.queues.len() {
-            let Some(peer) = self.next_turn() else { break };
-            self.last_served = peer;
-            let Some(queue) = self.queues.get_mut(&peer) else { break };
-            let next = if queue.granted < UPLOADS_PER_PEER_MAX { queue.next(peer, &mut choose) } else { None };
-            if let Some((release, index)) = next {
+        while self.granted < self.slots
+            && let Some(peer) = self.line.pop_front()
+        {
+            let Some(queue) = self.queues.get_mut(&peer) else { continue };
+            queue.in_line = false;
+            if let Some((release, index)) = queue.next(peer, &mut choose) {
                 queue.granted += 1;
                 self.granted += 1;
-                idle_turns = 0;
                 grants.push(Grant { to: peer, release, index });
-            } else {
-                idle_turns += 1;
+                queue.line_up(peer, &mut self.line);
+            } else if queue.spendable {
+                queue.spendable = false;
+                self.parked.insert(peer);
             }
         }
         grants
     }
-
-    fn next_turn(&self) -> Option<PeerId> {
-        let after = (std::ops::Bound::Excluded(self.last_served), std::ops::Bound::Unbounded);
-        self.queues.range(after).chain(self.queues.iter()).map(|(peer, _)| *peer).next()
-    }
 }
 
 impl Queue {
+    /// Takes a place in the line, unless it has one, nothing is left to be sent, or enough is under way: then
+    /// [`Uploads::done`] comes back to it.
+    fn line_up(&mut self, peer: PeerId, line: &mut VecDeque<PeerId>) {
+        if !self.in_line && self.granted < UPLOADS_PER_PEER_MAX && (self.spendable || !self.wants.is_empty()) {
+            self.in_line = true;
+            line.push_back(peer);
+        }
+    }
+
     /// What this peer gets next: first what it named, then what its credit allows.
     fn next(
         &mut self,
@@ -177,6 +204,8 @@ mod tests {
         uploads.credit(PeerId(1), RELEASE, 2);
         assert_eq!(uploads.grants(|_, _| None), []);
         let mut choices = [4, 5, 6].into_iter();
+        assert_eq!(uploads.grants(|_, _| choices.next()), [], "nobody said that there is something to choose");
+        uploads.unpark();
         let grants = uploads.grants(|_, _| choices.next());
         assert_eq!(grants.iter().map(|grant| grant.index).collect::<Vec<_>>(), [4, 5]);
     }

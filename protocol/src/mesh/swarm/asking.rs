@@ -1,7 +1,7 @@
 //! What a swarm asks of whom next: the rarest chunks of fellow devices, credit for seeds, and what to do
 //! when somebody does not deliver.
 
-use super::{Ask, Swarm};
+use super::{Ask, Swarm, touch};
 use crate::bitmap::Bitmap;
 use crate::id::PeerId;
 use crate::mesh::Role;
@@ -17,59 +17,102 @@ pub(super) const STARVES_AFTER: Span = Span::from_millis(500);
 const STARVES_THOUGH_OWED_AFTER: Span = Span::from_secs(3);
 /// At the end, a chunk in flight for this long is asked of a second, idle peer too.
 const HEDGE_AFTER: Span = Span::from_millis(500);
+/// Peers that fall idle at the end are looked at together, this often.
+const HEDGE_EVERY: Span = Span::from_millis(50);
 
 impl Swarm {
     /// What to ask of whom now. Call it whenever something changed or a wakeup is due.
     pub fn asks(&mut self, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
-        if let Some(spread) = &mut self.spread {
-            spread.expire(now);
+        let mut asks = Vec::new();
+        let review = self.review_at.is_some_and(|at| at <= now);
+        if review {
+            self.resume(now);
+            asks = self.give_up_on_stalled(now);
         }
-        self.sources.values_mut().for_each(|(_, source)| source.resume(now));
-        let mut asks = self.give_up_on_stalled(now);
-        if self.picker.open_count() > 0 {
-            let peers: Vec<PeerId> = self.sources.keys().copied().collect();
-            for peer in peers {
-                asks.extend(self.ask_source(peer, now, rng).map(|ask| (peer, ask)));
-            }
+        self.ask_touched(now, rng, &mut asks);
+        if review {
             asks.extend(self.ask_seed_by_name(now, rng));
+            let hedge_at = self.hedge(now, &mut asks);
+            let stalls = self.sources.values().filter_map(Source::stalls_at);
+            let resumes = self.sources.values().filter_map(Source::resumes_at);
+            // Nobody but a review moves it to a later time.
+            self.review_at = stalls.chain(resumes).chain(self.starves_at()).chain(hedge_at).min();
         }
-        asks.extend(self.hedge(now));
         asks
     }
 
-    /// The next moment at which `asks` or `announcement` has something to say though nothing happened.
+    /// The next moment at which `asks` or `announcement` may have something to say though nothing happened.
     pub fn wakeup(&self) -> Option<Time> {
-        let stalls = self.sources.values().filter_map(|(_, source)| source.stalls_at()).min();
-        let missing = self.picker.open_count() > 0;
-        let resumes = self.sources.values().filter_map(|(_, source)| source.resumes_at()).min().filter(|_| missing);
         let spread = self.spread.as_ref().and_then(Spread::wakeup);
-        [stalls, resumes, spread, self.announce_at, self.hedge_at, self.starves_at()].into_iter().flatten().min()
+        [self.review_at, spread, self.announce_at].into_iter().flatten().min()
+    }
+
+    /// Takes back promises that were not kept.
+    pub fn expire_promises(&mut self, now: Time) {
+        if let Some(spread) = &mut self.spread {
+            spread.expire(now);
+        }
+    }
+
+    fn ask_touched(&mut self, now: Time, rng: &mut Rng, asks: &mut Vec<(PeerId, Ask)>) {
+        for peer in std::mem::take(&mut self.touched) {
+            if let Some(source) = self.sources.get_mut(&peer) {
+                source.touched = false;
+                asks.extend(self.ask_source(peer, now, rng).map(|ask| (peer, ask)));
+                self.review_no_later_than(peer, now);
+            }
+        }
+    }
+
+    /// What was asked of a source, or what it brought, may bring the next review forward.
+    fn review_no_later_than(&mut self, peer: PeerId, now: Time) {
+        let stalls_at = self.sources.get(&peer).and_then(Source::stalls_at);
+        let next = if self.picker.open_count() > 0 {
+            let waits = if self.starving { Span::default() } else { STARVES_AFTER };
+            (now + Span(1)).max(self.progress_at + waits)
+        } else {
+            now + HEDGE_EVERY
+        };
+        let unfinished = self.held.count() + self.landed.count() < self.held.len();
+        let next = unfinished.then_some(next);
+        self.review_at = [self.review_at, stalls_at, next].into_iter().flatten().min();
+    }
+
+    fn resume(&mut self, now: Time) {
+        for (peer, source) in &mut self.sources {
+            if source.resume(now) {
+                touch(&mut self.touched, *peer, source);
+            }
+        }
     }
 
     fn ask_source(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<Ask> {
-        let (role, source) = self.sources.get_mut(&peer)?;
-        if *role == Role::Seed {
-            let credit = source.credit_room();
+        let missing = self.picker.open_count() > 0;
+        let source = self.sources.get_mut(&peer)?;
+        if source.role == Role::Seed {
+            let credit = if missing { source.credit_room() } else { 0 };
             source.credit += credit;
             return (credit > 0).then_some(Ask::Credit(credit));
-        }
-        if source.dry {
-            return None;
         }
         self.fill_window(peer, now, |picker, held| picker.pick_rarest(rng, |index| held.contains(index)))
     }
 
-    /// Asks a peer for as many chunks as it has room for; one that holds nothing to `pick` is dry.
+    /// Asks a peer for as many chunks as it has room for. One that holds nothing to `pick` is dry: from then on
+    /// only what is news of it is looked at.
     fn fill_window(
         &mut self,
         peer: PeerId,
         now: Time,
         mut pick: impl FnMut(&Picker, &Bitmap) -> Option<u32>,
     ) -> Option<Ask> {
-        let (_, source) = self.sources.get_mut(&peer)?;
+        let source = self.sources.get_mut(&peer)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
-            let Some(index) = pick(&self.picker, &source.held) else {
+            let picked = match source.dry {
+                true => self.picker.take_rarest_of(&mut source.news),
+                false => pick(&self.picker, &source.held),
+            };
+            let Some(index) = picked else {
                 source.dry = true;
                 break;
             };
@@ -86,8 +129,7 @@ impl Swarm {
         if self.starves_at().is_none_or(|at| now < at) {
             return None;
         }
-        let can =
-            |(_, (role, source)): &(&PeerId, &(Role, Source))| *role == Role::Seed && !source.dry && source.room() > 0;
+        let can = |(_, source): &(&PeerId, &Source)| source.role == Role::Seed && source.gives() && source.room() > 0;
         let peer = *self.sources.iter().find(can)?.0;
         self.starving = true;
         let pick = |picker: &Picker, held: &Bitmap| picker.pick_unheld_or_rarest(rng, |index| held.contains(index));
@@ -98,13 +140,12 @@ impl Swarm {
     /// a seed to ask. It waits longer while a device owes something, and once it starves it does not wait
     /// again for each window.
     fn starves_at(&self) -> Option<Time> {
-        let owes =
-            |(role, source): &(Role, Source)| !source.in_flight.is_empty() && (*role == Role::Device || !self.starving);
+        let owes = |source: &Source| !source.in_flight.is_empty() && (source.role == Role::Device || !self.starving);
         if self.picker.open_count() == 0 {
             return None;
         }
-        let seeds = self.sources.values().filter(|(role, _)| *role == Role::Seed).map(|(_, source)| source);
-        let ready = seeds.filter(|seed| !seed.dry && (seed.room() > 0 || seed.resumes_at().is_some()));
+        let seeds = self.sources.values().filter(|source| source.role == Role::Seed);
+        let ready = seeds.filter(|seed| seed.gives() && (seed.room() > 0 || seed.resumes_at().is_some()));
         let ready_at = ready.map(|seed| seed.resumes_at().unwrap_or_default()).min()?;
         let waits = match self.sources.values().any(owes) {
             true => STARVES_THOUGH_OWED_AFTER,
@@ -115,56 +156,49 @@ impl Swarm {
     }
 
     /// At the end, with every missing chunk in flight: asks an idle peer for one that another has owed for
-    /// long, once per chunk. The school is spared unless nothing arrives at all.
-    fn hedge(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
-        self.hedge_at = None;
+    /// long, once per chunk. The school is spared unless nothing arrives at all. Returns when to look again.
+    fn hedge(&mut self, now: Time, asks: &mut Vec<(PeerId, Ask)>) -> Option<Time> {
         if self.picker.open_count() > 0 {
-            return Vec::new();
+            return None;
         }
         let starves_at = self.progress_at + STARVES_AFTER;
-        let idle: Vec<(PeerId, Role)> = self
-            .sources
-            .iter()
-            .filter(|(_, (_, source))| source.in_flight.is_empty() && source.room() > 0)
-            .map(|(peer, (role, _))| (*peer, *role))
-            .collect();
-        let mut asks = Vec::new();
+        let idle = |(_, source): &(&PeerId, &Source)| source.in_flight.is_empty() && source.room() > 0;
+        let idle: Vec<(PeerId, Role)> =
+            self.sources.iter().filter(idle).map(|(peer, source)| (*peer, source.role)).collect();
+        let mut look_at: Option<Time> = None;
         for (peer, role) in idle {
             let Some((asked, index)) = self.longest_owed_that(peer) else { continue };
             let late_at = asked + HEDGE_AFTER;
             let due = if role == Role::Seed { late_at.max(starves_at) } else { late_at };
             if due > now {
-                self.hedge_at = Some(self.hedge_at.map_or(due, |at| at.min(due)));
+                look_at = Some(look_at.map_or(due, |at| at.min(due)));
                 continue;
             }
             self.askers[index as usize] += 1;
-            if let Some((_, source)) = self.sources.get_mut(&peer) {
+            if let Some(source) = self.sources.get_mut(&peer) {
                 source.asked(index, now);
             }
             asks.push((peer, Ask::Chunks(vec![index])));
         }
-        asks
+        look_at
     }
 
     /// Of the chunks that exactly one other peer owes and `peer` holds, the one asked first.
     fn longest_owed_that(&self, peer: PeerId) -> Option<(Time, u32)> {
-        let (_, idle) = self.sources.get(&peer)?;
-        let owed = self.sources.values().flat_map(|(_, source)| &source.in_flight);
+        let idle = self.sources.get(&peer)?;
+        let owed = self.sources.values().flat_map(|source| &source.in_flight);
         owed.filter(|(index, _)| self.askers[**index as usize] == 1 && idle.held.contains(**index))
             .map(|(index, asked)| (*asked, *index))
             .min()
     }
 
     fn give_up_on_stalled(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
-        let stalled: Vec<PeerId> = self
-            .sources
-            .iter()
-            .filter(|(_, (_, source))| source.stalls_at().is_some_and(|at| at <= now))
-            .map(|(peer, _)| *peer)
-            .collect();
+        let late = |source: &Source| source.stalls_at().is_some_and(|at| at <= now);
+        let stalled: Vec<PeerId> =
+            self.sources.iter().filter(|(_, source)| late(source)).map(|(peer, _)| *peer).collect();
         let mut asks = Vec::new();
         for peer in stalled {
-            let owed = self.sources.get_mut(&peer).map(|(_, source)| source.stalled(now)).unwrap_or_default();
+            let owed = self.sources.get_mut(&peer).map(|source| source.stalled(now)).unwrap_or_default();
             owed.iter().for_each(|index| self.unask(*index));
             asks.push((peer, Ask::Cancel(owed)));
         }
