@@ -191,6 +191,7 @@ impl Daemon {
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Send { to, message } => self.network.send(to, message),
+            Output::SendAll { to, message } => to.into_iter().for_each(|to| self.network.send(to, message.clone())),
             Output::Upload { to, release, index } => self.store.lend(LenderJob::Chunk { to, release, index }),
             Output::SendDocument { to, want } => {
                 let waiting = self.slices_waiting.entry(to).or_default();

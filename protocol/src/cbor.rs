@@ -3,6 +3,7 @@
 
 pub use ciborium::Value;
 use serde::{Serialize, de::DeserializeOwned};
+use std::io;
 
 /// Why bytes are not the CBOR that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +22,38 @@ pub enum DecodeError {
 /// If `value` has a part that CBOR cannot hold; the types of this crate have none.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ciborium::into_writer(value, &mut bytes).expect("writing CBOR to memory cannot fail");
+    write(value, &mut bytes);
     bytes
+}
+
+/// Appends the encoding of `value` to memory, or counts it.
+///
+/// # Panics
+/// As [`encode`] does.
+pub fn write<T: Serialize>(value: &T, to: &mut impl io::Write) {
+    ciborium::into_writer(value, to).expect("writing CBOR to memory cannot fail");
+}
+
+/// Takes bytes and only counts them.
+#[derive(Debug, Default)]
+pub struct Length(u64);
+
+impl Length {
+    /// How many bytes it took.
+    pub fn bytes(&self) -> u64 {
+        self.0
+    }
+}
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The one value that `bytes` hold, to their last byte.

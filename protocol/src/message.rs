@@ -165,20 +165,33 @@ pub enum MessageError {
 impl Message {
     /// The message's CBOR, without the frame's length prefix.
     pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// The length of what `encode` returns, in bytes, found without memory.
+    pub fn encoded_bytes(&self) -> u64 {
+        let mut length = cbor::Length::default();
+        self.write(&mut length);
+        length.bytes()
+    }
+
+    fn write(&self, to: &mut impl std::io::Write) {
         match self {
-            Message::Hello(body) => cbor::encode(&(0, body)),
-            Message::Head(body) => cbor::encode(&(1, body)),
-            Message::WantMetadata(body) => cbor::encode(&(2, body)),
-            Message::Metadata(body) => cbor::encode(&(3, body)),
-            Message::WantDocument(body) => cbor::encode(&(4, body)),
-            Message::Slice(body) => cbor::encode(&(5, body)),
-            Message::NoDocument(body) => cbor::encode(&(6, body)),
-            Message::Holdings(body) => cbor::encode(&(7, body)),
-            Message::Gained(body) => cbor::encode(&(8, body)),
-            Message::Want(body) => cbor::encode(&(9, body)),
-            Message::Credit(body) => cbor::encode(&(10, body)),
-            Message::Cancel(body) => cbor::encode(&(11, body)),
-            Message::Refuse(body) => cbor::encode(&(12, body)),
+            Message::Hello(body) => cbor::write(&(0, body), to),
+            Message::Head(body) => cbor::write(&(1, body), to),
+            Message::WantMetadata(body) => cbor::write(&(2, body), to),
+            Message::Metadata(body) => cbor::write(&(3, body), to),
+            Message::WantDocument(body) => cbor::write(&(4, body), to),
+            Message::Slice(body) => cbor::write(&(5, body), to),
+            Message::NoDocument(body) => cbor::write(&(6, body), to),
+            Message::Holdings(body) => cbor::write(&(7, body), to),
+            Message::Gained(body) => cbor::write(&(8, body), to),
+            Message::Want(body) => cbor::write(&(9, body), to),
+            Message::Credit(body) => cbor::write(&(10, body), to),
+            Message::Cancel(body) => cbor::write(&(11, body), to),
+            Message::Refuse(body) => cbor::write(&(12, body), to),
         }
     }
 

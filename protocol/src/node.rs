@@ -187,7 +187,7 @@ impl Node {
             self.gossip_at = now + GOSSIP_EVERY + jitter;
             self.said_head.clone_from(&head);
             let peers: Vec<PeerId> = self.peers.devices_first().collect();
-            peers.into_iter().for_each(|peer| self.send(peer, Message::Head(head)));
+            self.outputs.push_back(Output::SendAll { to: peers, message: Message::Head(head) });
         }
     }
 
@@ -216,8 +216,8 @@ impl Node {
         if let Some((indexes, listeners)) = gained {
             // A sync of small files can make more chunks durable than one message may name.
             for some in indexes.chunks(ANNOUNCED_CHUNKS_MAX) {
-                let told = Message::Gained(Chunks { release, indexes: some.to_vec() });
-                listeners.iter().for_each(|peer| self.send(*peer, told.clone()));
+                let message = Message::Gained(Chunks { release, indexes: some.to_vec() });
+                self.outputs.push_back(Output::SendAll { to: listeners.clone(), message });
             }
         }
         let Some(update) = self.update_mut(release).filter(|_| complete) else { return };

@@ -18,6 +18,13 @@ pub enum Output {
         /// What.
         message: Message,
     },
+    /// Say the same to several peers.
+    SendAll {
+        /// To whom.
+        to: Vec<PeerId>,
+        /// What.
+        message: Message,
+    },
     /// Read a chunk, check it, and send it; then report `Uploaded`.
     Upload {
         /// To whom.

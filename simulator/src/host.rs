@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// What reading or checking a small file takes.
 const SMALL_READ: Span = Span::from_millis(1);
+/// Before a frame stands its length.
+pub const FRAME_PREFIX_BYTES: u64 = 4;
 /// Chunks read ahead of the uplink: one under way, and some behind it so that it never idles.
 const UPLOAD_SLOTS: usize = 4;
 
@@ -106,13 +108,28 @@ pub enum Effect {
     /// Come back with this.
     Later(Time, Task),
     /// A message leaves.
-    Say(PeerId, Message),
+    Say(PeerId, Said),
     /// A chunk leaves.
     Upload(PeerId, ManifestId, u32, ChunkId),
     /// The connection is closed; for good if the peer is banned.
     Part(PeerId, bool),
     /// These chunks of a release survive from now on.
     Durable(ManifestId, Vec<u32>),
+}
+
+/// A message as it is said, perhaps to many.
+#[derive(Clone)]
+pub struct Said {
+    /// What.
+    pub message: Arc<Message>,
+    /// The message in its frame.
+    pub wire_bytes: u64,
+}
+
+impl Said {
+    fn new(message: Message) -> Self {
+        Self { wire_bytes: FRAME_PREFIX_BYTES + message.encoded_bytes(), message: Arc::new(message) }
+    }
 }
 
 /// What a host sees of the world while it acts.
@@ -281,11 +298,15 @@ impl Host {
         let soon = scene.now + SMALL_READ;
         let mut answer = |at, input| scene.effects.push(Effect::Later(at, Task::Input(Box::new(input))));
         match output {
-            Output::Send { to, message } => scene.effects.push(Effect::Say(to, message)),
+            Output::Send { to, message } => scene.effects.push(Effect::Say(to, Said::new(message))),
+            Output::SendAll { to, message } => {
+                let said = Said::new(message);
+                scene.effects.extend(to.into_iter().map(|to| Effect::Say(to, said.clone())));
+            }
             Output::Upload { to, release, index } => self.upload(to, release, index, scene),
             Output::SendDocument { to, want } => {
                 let message = self.slice(&want, scene.publisher);
-                scene.effects.push(Effect::Say(to, message));
+                scene.effects.push(Effect::Say(to, Said::new(message)));
             }
             Output::Disconnect(peer) => scene.effects.push(Effect::Part(peer, false)),
             Output::Ban(peer) => scene.effects.push(Effect::Part(peer, true)),

@@ -1,41 +1,55 @@
 //! The event queue: what will happen, in the one total order (time, sequence) that makes a run repeatable.
 
 use protocol::time::Time;
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Events by the moment at which they happen; those of the same moment in the order of their planning.
+/// Events by the moment at which they happen; those of the same moment in the order of their planning. The
+/// heap holds short keys, because it moves them about, and the events themselves lie still in slots.
 pub struct Queue<E> {
-    heap: BinaryHeap<Reverse<Entry<E>>>,
+    heap: BinaryHeap<Reverse<Key>>,
+    slots: Vec<Option<E>>,
+    free: Vec<u32>,
     sequence: u64,
 }
 
-struct Entry<E> {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
     at: Time,
     sequence: u64,
-    event: E,
+    slot: u32,
 }
 
 impl<E> Queue<E> {
     /// Nothing will happen.
     pub fn new() -> Self {
-        Self { heap: BinaryHeap::new(), sequence: 0 }
+        Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), sequence: 0 }
     }
 
     /// Plans an event.
+    ///
+    /// # Panics
+    /// If four thousand million events are planned at once.
     pub fn push(&mut self, at: Time, event: E) {
-        self.heap.push(Reverse(Entry { at, sequence: self.sequence, event }));
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("so many events do not fit in memory")
+        });
+        self.slots[slot as usize] = Some(event);
+        self.heap.push(Reverse(Key { at, sequence: self.sequence, slot }));
         self.sequence += 1;
     }
 
     /// The next event and its moment.
     pub fn pop(&mut self) -> Option<(Time, E)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
+        let Reverse(Key { at, slot, .. }) = self.heap.pop()?;
+        self.free.push(slot);
+        Some((at, self.slots[slot as usize].take()?))
     }
 
     /// All that is planned, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.heap.iter().map(|Reverse(entry)| &entry.event)
+        self.slots.iter().flatten()
     }
 }
 
@@ -44,26 +58,6 @@ impl<E> Default for Queue<E> {
         Self::new()
     }
 }
-
-impl<E> Ord for Entry<E> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<E> Eq for Entry<E> {}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Ledger};
 use crate::disk::Disk;
-use crate::host::{Behaviour, Effect, Host, Scene, Task};
+use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
 use crate::link::Progress;
 use crate::network::{Network, Parcel, State};
 use crate::outcome::{Outcome, Spread};
@@ -13,17 +13,16 @@ use crate::workload::Publisher;
 use protocol::bitmap::Bitmap;
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
-use protocol::message::{ChunkHeader, Message};
+use protocol::message::ChunkHeader;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
 use std::io;
+use std::sync::Arc;
 
 /// A peer that went silent is noticed after this long; the transport's keep-alive does that on real machines.
 const SILENCE_NOTICED_AFTER: Span = Span::from_secs(20);
 /// Laptops are switched on within this span, in an order that the rng_seed decides.
 const SWITCHED_ON_WITHIN: Span = Span::from_millis(100);
-/// Before a frame stands its length.
-const FRAME_PREFIX_BYTES: u64 = 4;
 
 /// Something that will happen.
 enum Event {
@@ -59,8 +58,7 @@ enum World {
 struct Letter {
     peer: PeerId,
     to: HostId,
-    wire_bytes: u64,
-    message: Box<Message>,
+    said: Said,
 }
 
 /// One run.
@@ -194,13 +192,13 @@ impl<'a> Sim<'a> {
             }
             Event::Arrives(letter) => {
                 if self.can_reach(letter.peer, letter.to) {
-                    let at = self.network.port(letter.to).down.control(letter.wire_bytes, self.now);
+                    let at = self.network.port(letter.to).down.control(letter.said.wire_bytes, self.now);
                     self.queue.push(at, Event::Delivered(letter));
                 }
             }
-            Event::Delivered(Letter { peer, to, message, .. }) => {
+            Event::Delivered(Letter { peer, to, said }) => {
                 if self.can_reach(peer, to) {
-                    let input = Input::Message { from: peer, message: *message };
+                    let input = Input::Message { from: peer, message: Arc::unwrap_or_clone(said.message) };
                     self.with(to, |host, scene| host.drive(input, scene));
                 }
             }
@@ -225,7 +223,7 @@ impl<'a> Sim<'a> {
     fn carry_out(&mut self, host: HostId, effect: Effect) {
         match effect {
             Effect::Later(at, task) => self.queue.push(at, Event::Task(host, self.hosts[host.0].boot, task)),
-            Effect::Say(peer, message) => self.say(host, peer, message),
+            Effect::Say(peer, said) => self.say(host, peer, said),
             Effect::Upload(peer, release, index, content) => self.upload(host, peer, release, index, content),
             Effect::Part(peer, banned) => {
                 if banned {
@@ -347,15 +345,14 @@ impl Sim<'_> {
 
 /// What is on its way.
 impl Sim<'_> {
-    fn say(&mut self, from: HostId, peer: PeerId, message: Message) {
+    fn say(&mut self, from: HostId, peer: PeerId, said: Said) {
         if self.network.state(peer) == State::Closed {
             return;
         }
-        let wire_bytes = FRAME_PREFIX_BYTES + message.encode().len() as u64;
         let to = self.network.other_end(from, peer);
-        let passed = self.network.port(from).up.control(wire_bytes, self.now);
+        let passed = self.network.port(from).up.control(said.wire_bytes, self.now);
         let at = passed + self.network.latency(from, to);
-        self.queue.push(at, Event::Arrives(Letter { peer, to, wire_bytes, message: Box::new(message) }));
+        self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
     }
 
     fn upload(&mut self, from: HostId, peer: PeerId, release: ManifestId, index: u32, content: ChunkId) {

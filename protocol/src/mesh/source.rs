@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 /// A pipeline holds what the peer delivers in this span: enough to bridge a LAN round trip and a
 /// disk's hiccup, short enough that little is stuck behind a peer that dies.
 const PIPELINE: Span = Span::from_millis(150);
-/// A pipeline never runs dry on the first chunks, before the rate is known.
-const WINDOW_CHUNKS_MIN: u32 = 2;
+/// A pipeline of this many chunks before the rate is known.
+const WINDOW_CHUNKS_UNKNOWN: u32 = 2;
+/// A peer that takes longer than a pipeline for a chunk serves many others too: the next chunk is chosen late.
+const WINDOW_CHUNKS_MIN: u32 = 1;
 /// A pipeline never holds more than 2 MiB of average chunks, which bounds memory on both sides.
 const WINDOW_CHUNKS_MAX: u32 = 32;
 /// A peer that owes chunks and sends none for this long, beyond four times what its rate promised,
@@ -112,6 +114,9 @@ impl Source {
     }
 
     fn window(&self) -> u32 {
+        if self.rate_bytes_per_s == 0 {
+            return WINDOW_CHUNKS_UNKNOWN;
+        }
         let bytes = self.rate_bytes_per_s.saturating_mul(PIPELINE.0) / 1_000_000;
         let chunks = u32::try_from(bytes / u64::from(CHUNK_BYTES_AVERAGE)).unwrap_or(WINDOW_CHUNKS_MAX);
         chunks.clamp(WINDOW_CHUNKS_MIN, WINDOW_CHUNKS_MAX)

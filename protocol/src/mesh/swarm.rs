@@ -15,8 +15,13 @@ use crate::time::{Span, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// New chunks are announced together after this long: a fraction of what it takes to fetch them.
+/// A chunk that few peers hold is announced after this long, with all that has come by then: a fraction of what
+/// it takes to fetch it.
 const ANNOUNCE_AFTER: Span = Span::from_millis(50);
+/// A chunk of which more peers than this hold a copy is no news: whoever misses it has several to ask already.
+const NEWS_COPIES_MAX: u16 = 3;
+/// What is no news may wait so long for something that is.
+const ANNOUNCE_COMMON_AFTER: Span = Span::from_secs(1);
 /// Something to say to a peer about this release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -136,9 +141,10 @@ impl Swarm {
     pub fn expects(&self, peer: PeerId, index: u32) -> bool {
         let missing = index < self.held.len() && !self.held.contains(index) && !self.landed.contains(index);
         missing
-            && self.sources.get(&peer).is_some_and(|source| {
-                source.credit > 0 || source.in_flight.contains_key(&index) || source.is_late()
-            })
+            && self
+                .sources
+                .get(&peer)
+                .is_some_and(|source| source.credit > 0 || source.in_flight.contains_key(&index) || source.is_late())
     }
 
     /// A peer tells all that it holds.
@@ -249,10 +255,10 @@ impl Swarm {
             if self.held.insert(*index) {
                 self.held_bytes += u64::from(self.chunks[*index as usize].bytes);
                 self.unannounced.push(*index);
+                let news = self.picker.copies(*index) <= NEWS_COPIES_MAX;
+                let at = now + if news { ANNOUNCE_AFTER } else { ANNOUNCE_COMMON_AFTER };
+                self.announce_at = Some(self.announce_at.map_or(at, |planned| planned.min(at)));
             }
-        }
-        if !self.unannounced.is_empty() && self.announce_at.is_none() {
-            self.announce_at = Some(now + ANNOUNCE_AFTER);
         }
     }
 
