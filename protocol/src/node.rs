@@ -53,7 +53,8 @@ pub struct Node {
     uploads: Uploads,
     /// By channel, the newest release known.
     updates: BTreeMap<ChannelName, Update>,
-    swarms: BTreeMap<ManifestId, Swarm>,
+    /// Boxed, because a tree's leaf has room for eleven and most nodes have one.
+    swarms: BTreeMap<ManifestId, Box<Swarm>>,
     wall_clock: Option<UnixTime>,
     gossip_at: Time,
     said_head: Option<trust::Head>,
@@ -122,7 +123,7 @@ impl Node {
 
     /// When to hand in a `Wakeup` if nothing else happens before.
     pub fn next_wakeup(&self) -> Option<Time> {
-        let swarms = self.swarms.values().filter_map(Swarm::wakeup);
+        let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
         let updates = self.updates.values().filter_map(Update::wakeup);
         swarms.chain(updates).chain(self.refresh.wakeup()).chain([self.gossip_at]).min()
     }
@@ -139,7 +140,7 @@ impl Node {
 
     /// A release as the mesh holds it, once it has a place here.
     pub fn swarm(&self, release: ManifestId) -> Option<&Swarm> {
-        self.swarms.get(&release)
+        self.swarms.get(&release).map(Box::as_ref)
     }
 
     /// The connected peers.
@@ -243,7 +244,7 @@ impl Node {
 
     fn grant_uploads(&mut self, now: Time) {
         let Self { uploads, swarms, rng, outputs, .. } = self;
-        if swarms.values_mut().any(Swarm::choice_reopened) {
+        if swarms.values_mut().any(|swarm| swarm.choice_reopened()) {
             uploads.unpark();
         }
         let grants = uploads.grants(|peer, release| swarms.get_mut(&release)?.choose_for(peer, now, rng));

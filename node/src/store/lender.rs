@@ -280,7 +280,7 @@ impl Shelf {
             return Some(Input::PrepareFailed { release: id, why: format!("cannot read the repository: {error}") });
         }
         let mut held = Bitmap::new(release.chunk_count());
-        for (index, chunk) in (0..).zip(release.chunks()) {
+        for (index, chunk) in (0..).zip(release.chunks().iter()) {
             if repository.has(&chunk.id) {
                 held.insert(index);
             }

@@ -19,7 +19,7 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Release {
     manifest: Arc<VerifiedManifest>,
-    chunks: Vec<ChunkRef>,
+    chunks: Arc<[ChunkRef]>,
     /// Chunk indexes in ascending order of their names.
     by_id: Vec<u32>,
     /// The chunks of all files, one after another.
@@ -86,7 +86,7 @@ impl Release {
         let mut by_id: Vec<u32> = (0..count(&chunks)).collect();
         by_id.sort_unstable_by_key(|index| chunks[*index as usize].id);
         let chunk_bytes = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
-        Ok(Self { manifest, chunks, by_id, sequence, files, places, place_starts, chunk_bytes, tree_bytes })
+        Ok(Self { manifest, chunks: chunks.into(), by_id, sequence, files, places, place_starts, chunk_bytes, tree_bytes })
     }
 
     /// The manifest.
@@ -100,7 +100,7 @@ impl Release {
     }
 
     /// The chunks, each once. A chunk's index is its place here.
-    pub fn chunks(&self) -> &[ChunkRef] {
+    pub fn chunks(&self) -> &Arc<[ChunkRef]> {
         &self.chunks
     }
 

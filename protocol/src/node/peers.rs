@@ -107,7 +107,7 @@ impl Node {
     }
 
     pub(super) fn want(&mut self, from: PeerId, Chunks { release, indexes }: Chunks) {
-        let held = self.swarms.get(&release).map(Swarm::held);
+        let held = self.swarm(release).map(Swarm::held);
         let (have, lack): (Vec<u32>, Vec<u32>) =
             indexes.into_iter().partition(|index| held.is_some_and(|held| held.contains(*index)));
         if !lack.is_empty() {

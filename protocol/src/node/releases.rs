@@ -50,11 +50,11 @@ impl Node {
         let Some(update) = self.updates.values_mut().find(|update| update.listed.manifest == release) else { return };
         let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
         update.stage = if applied { Stage::Applied } else { Stage::Filling };
-        let swarm = Swarm::new(release, content.chunks().into(), held, role, now);
+        let swarm = Swarm::new(release, content.chunks().clone(), held, role, now);
         let current: Vec<ManifestId> = self.updates.values().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
         let told = holdings(&swarm, true);
-        self.swarms.insert(release, swarm);
+        self.swarms.insert(release, Box::new(swarm));
         let peers: Vec<PeerId> = self.peers.devices_first().collect();
         peers.into_iter().for_each(|peer| self.send(peer, told.clone()));
     }
@@ -145,7 +145,7 @@ impl Node {
 
     pub(super) fn forget(&mut self, unneeded: impl Fn(&Swarm) -> bool) {
         let releases: Vec<ManifestId> =
-            self.swarms.values().filter(|swarm| unneeded(swarm)).map(Swarm::release).collect();
+            self.swarms.values().filter(|swarm| unneeded(swarm)).map(|swarm| swarm.release()).collect();
         for release in releases {
             self.swarms.remove(&release);
             self.uploads.forget(release);
