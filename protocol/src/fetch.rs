@@ -11,8 +11,13 @@ use std::collections::BTreeMap;
 
 /// A slice takes a round trip and 64 KiB; a peer that needs longer is replaced.
 const SLICE_WITHIN: Span = Span::from_secs(3);
-/// A peer that failed, or did not have the document yet, is asked again after this long.
+/// A peer that failed is asked again after this long.
 const BENCH: Span = Span::from_secs(2);
+/// A peer that did not have the document yet, though it has the metadata, will have it soon.
+const LACKS_FOR: Span = Span::from_millis(250);
+/// A school that did not tell the news itself is asked only after this long: in a large school its uplink would
+/// be busy for minutes with documents that a device's peers will have in a moment.
+const SPARES_SEEDS_FOR: Span = Span::from_secs(2);
 /// An encoded document may exceed its plain length by this much, in bytes (zstd's frame around
 /// incompressible data).
 const ENCODING_OVERHEAD_BYTES: u64 = 64 * 1024;
@@ -24,6 +29,7 @@ pub struct Fetch {
     base: Option<DocumentId>,
     from: Option<PeerId>,
     deadline: Time,
+    began: Option<Time>,
     answer_base: Option<DocumentId>,
     received: Vec<u8>,
     benched: BTreeMap<PeerId, Time>,
@@ -48,6 +54,7 @@ impl Fetch {
             base,
             from: None,
             deadline: Time::default(),
+            began: None,
             answer_base: None,
             received: Vec::new(),
             benched: BTreeMap::new(),
@@ -59,17 +66,21 @@ impl Fetch {
         &self.document
     }
 
-    /// Whom to ask first or next, out of `candidates` in order of preference; nothing while a peer is
-    /// at it in time.
-    pub fn ask(&mut self, candidates: impl Iterator<Item = PeerId>, now: Time) -> Option<(PeerId, WantDocument)> {
-        if let Some(late) = self.from.filter(|_| self.deadline <= now) {
+    /// Whether nobody is at it in time.
+    pub fn needs_peer(&self, now: Time) -> bool {
+        self.from.is_none() || self.deadline <= now
+    }
+
+    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, or if
+    /// the others had their time.
+    pub fn ask(&mut self, willing: &[PeerId], spared: &[PeerId], now: Time) -> Option<(PeerId, WantDocument)> {
+        if let Some(late) = self.from {
             self.bench(late, now);
         }
-        if self.from.is_some() {
-            return None;
-        }
         self.benched.retain(|_, until| *until > now);
-        let peer = candidates.into_iter().find(|peer| !self.benched.contains_key(peer))?;
+        let spared_until = *self.began.get_or_insert(now) + SPARES_SEEDS_FOR;
+        let spared = if willing.is_empty() || spared_until <= now { spared } else { &[] };
+        let peer = *willing.iter().chain(spared).find(|peer| !self.benched.contains_key(peer))?;
         self.from = Some(peer);
         self.received.clear();
         self.deadline = now + SLICE_WITHIN;
@@ -103,10 +114,19 @@ impl Fetch {
         })
     }
 
-    /// The peer that was asked failed, lied or does not have the document; another is asked next.
+    /// The peer that was asked failed or lied; another is asked next.
     pub fn bench(&mut self, peer: PeerId, now: Time) {
+        self.leave_alone(peer, now + BENCH);
+    }
+
+    /// The peer that was asked does not have the document yet; another is asked meanwhile.
+    pub fn lacks(&mut self, peer: PeerId, now: Time) {
+        self.leave_alone(peer, now + LACKS_FOR);
+    }
+
+    fn leave_alone(&mut self, peer: PeerId, until: Time) {
         self.from.take_if(|from| *from == peer);
-        self.benched.insert(peer, now + BENCH);
+        self.benched.insert(peer, until);
     }
 
     /// The whole document was wrong. Returns who sent it.
@@ -155,9 +175,9 @@ mod tests {
     #[test]
     fn a_document_comes_slice_by_slice_from_the_first_candidate() {
         let mut fetch = fetch();
-        let (peer, want) = fetch.ask([ANN, BOB].into_iter(), NOW).unwrap();
+        let (peer, want) = fetch.ask(&[ANN, BOB], &[], NOW).unwrap();
         assert_eq!((peer, want.offset, want.base), (ANN, 0, Some(BASE)));
-        assert!(fetch.ask([BOB].into_iter(), NOW).is_none(), "one peer at a time");
+        assert!(!fetch.needs_peer(NOW), "one peer at a time");
         let more = fetch.slice(ANN, slice(0, b"abc", 6), NOW);
         assert!(matches!(more, Some(Progress::More(WantDocument { offset: 3, .. }))));
         let whole = fetch.slice(ANN, slice(3, b"def", 6), NOW);
@@ -167,12 +187,28 @@ mod tests {
     #[test]
     fn a_peer_that_is_late_is_replaced_and_what_it_sent_is_dropped() {
         let mut fetch = fetch();
-        fetch.ask([ANN].into_iter(), NOW);
+        fetch.ask(&[ANN], &[], NOW);
         fetch.slice(ANN, slice(0, b"abc", 6), NOW);
         let late = fetch.wakeup().unwrap();
-        let (peer, want) = fetch.ask([ANN, BOB].into_iter(), late).unwrap();
+        let (peer, want) = fetch.ask(&[ANN, BOB], &[], late).unwrap();
         assert_eq!((peer, want.offset), (BOB, 0));
         assert!(fetch.slice(ANN, slice(3, b"def", 6), late).is_none(), "nobody asked it");
+    }
+
+    #[test]
+    fn a_school_is_spared_while_devices_may_have_the_document_soon() {
+        const SCHOOL: PeerId = PeerId(3);
+        let mut fetch = fetch();
+        let mut now = NOW;
+        while let Some((peer, _)) = fetch.ask(&[ANN], &[SCHOOL], now) {
+            if peer == SCHOOL {
+                break;
+            }
+            fetch.lacks(peer, now);
+            now = fetch.wakeup().unwrap();
+        }
+        assert_eq!(now.since(NOW), SPARES_SEEDS_FOR);
+        assert_eq!(super::Fetch::new(fetch.document.clone(), None).ask(&[], &[SCHOOL], NOW).unwrap().0, SCHOOL);
     }
 
     #[test]
@@ -186,7 +222,7 @@ mod tests {
         ];
         for bad in bad {
             let mut fetch = fetch();
-            fetch.ask([ANN].into_iter(), NOW);
+            fetch.ask(&[ANN], &[], NOW);
             assert!(matches!(fetch.slice(ANN, bad, NOW), Some(Progress::Absurd)));
         }
     }

@@ -14,7 +14,7 @@ mod releases;
 use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
-use crate::limits::ANNOUNCED_CHUNKS_MAX;
+use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
 use crate::mesh::{Ask, Peers, Role, Swarm, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
@@ -28,6 +28,10 @@ use std::collections::{BTreeMap, VecDeque};
 /// Heads are repeated to all peers this often, lest one was lost or a peer has slept: at 24 peers
 /// about 100 bytes a second.
 const GOSSIP_EVERY: Span = Span::from_secs(30);
+
+/// A school with more peers than a device has tells so many at once, and the next after this long: by then most
+/// have heard from each other.
+const TELL_EVERY: Span = Span::from_millis(500);
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -57,6 +61,9 @@ pub struct Node {
     swarms: BTreeMap<ManifestId, Box<Swarm>>,
     wall_clock: Option<UnixTime>,
     gossip_at: Time,
+    /// Peers that are still to be told of `said_head`, and when the next are.
+    untold: Vec<PeerId>,
+    tell_at: Time,
     said_head: Option<trust::Head>,
     rng: Rng,
     outputs: VecDeque<Output>,
@@ -79,6 +86,8 @@ impl Node {
             swarms: BTreeMap::new(),
             wall_clock: None,
             gossip_at: Time::default(),
+            untold: Vec::new(),
+            tell_at: Time::default(),
             said_head: None,
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
@@ -125,7 +134,8 @@ impl Node {
     pub fn next_wakeup(&self) -> Option<Time> {
         let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
         let updates = self.updates.values().filter_map(Update::wakeup);
-        swarms.chain(updates).chain(self.refresh.wakeup()).chain([self.gossip_at]).min()
+        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_at) };
+        swarms.chain(updates).chain(self.refresh.wakeup()).chain([tells_at]).min()
     }
 
     /// Whether a chunk that a peer is sending is of use. A driver asks before it spends work on it.
@@ -187,18 +197,36 @@ impl Node {
             let jitter = Span(self.rng.below(GOSSIP_EVERY.0 / 2));
             self.gossip_at = now + GOSSIP_EVERY + jitter;
             self.said_head.clone_from(&head);
-            let peers: Vec<PeerId> = self.peers.devices_first().collect();
-            self.outputs.push_back(Output::SendAll { to: peers, message: Message::Head(head) });
+            self.untold = self.peers.devices_first().collect();
+            self.tell_at = now;
+            // Whoever is told later has often heard it from others by then.
+            self.rng.shuffle(&mut self.untold);
+        }
+        if !self.untold.is_empty() && self.tell_at <= now {
+            self.tell_at = now + TELL_EVERY;
+            let told = self.untold.split_off(self.untold.len().saturating_sub(PEERS_MAX));
+            let knows =
+                |peer: &PeerId| self.peers.role(*peer).is_none() || self.refresh.head_of(*peer) == head.as_ref();
+            let to: Vec<PeerId> = told.into_iter().filter(|peer| !knows(peer)).collect();
+            self.outputs.push_back(Output::SendAll { to, message: Message::Head(head) });
         }
     }
 
+    /// Documents are asked of whoever told the news, and then of devices that know it too: where the school could
+    /// not tell everybody itself, it could not send everybody its documents either.
     fn advance_documents(&mut self, now: Time) {
         let mut wants = Vec::new();
         for update in self.updates.values_mut() {
-            if let Stage::Fetching(fetch) = &mut update.stage {
+            if let Stage::Fetching(fetch) = &mut update.stage
+                && fetch.needs_peer(now)
+            {
                 let mine = self.trust.head().map(|head| head.timestamp);
                 let up_to_date = |peer: &PeerId| self.refresh.head_of(*peer).map(|head| head.timestamp) >= mine;
-                wants.extend(fetch.ask(self.peers.devices_first().filter(up_to_date), now));
+                let herald = self.refresh.herald().filter(|peer| self.peers.role(*peer).is_some() && up_to_date(peer));
+                let others = |role| self.peers.with_role(role).filter(up_to_date).filter(|peer| Some(*peer) != herald);
+                let willing: Vec<PeerId> = herald.into_iter().chain(others(Role::Device)).collect();
+                let spared: Vec<PeerId> = others(Role::Seed).collect();
+                wants.extend(fetch.ask(&willing, &spared, now));
             }
         }
         wants.into_iter().for_each(|(peer, want)| self.send(peer, Message::WantDocument(want)));

@@ -31,6 +31,8 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub struct Refresh {
     heads: BTreeMap<PeerId, Head>,
+    /// The newest timestamp that any peer told of, and who told of it first.
+    news: Option<(u64, PeerId)>,
     origin: Origin,
     asked: Option<(Request, Time)>,
     benched: BTreeMap<Source, Time>,
@@ -52,6 +54,9 @@ impl Refresh {
     /// A peer told what it has.
     pub fn peer_has(&mut self, peer: PeerId, head: Option<Head>, now: Time) {
         self.settled = false;
+        if let Some(head) = head.filter(|head| self.news.is_none_or(|(newest, _)| head.timestamp > newest)) {
+            self.news = Some((head.timestamp, peer));
+        }
         // News may be good news: a peer that failed gets another chance when it moves on.
         match head {
             Some(head) if self.heads.insert(peer, head) != Some(head) => {
@@ -69,6 +74,11 @@ impl Refresh {
     /// What a peer said that it has.
     pub fn head_of(&self, peer: PeerId) -> Option<&Head> {
         self.heads.get(&peer)
+    }
+
+    /// Who told first of the newest metadata that this node heard of.
+    pub fn herald(&self) -> Option<PeerId> {
+        self.news.map(|(_, peer)| peer)
     }
 
     /// A peer is gone.

@@ -5,6 +5,9 @@
 /// rng_seed. Not for keys; real nodes seed it from the operating system.
 pub struct Rng {
     stream: blake3::OutputReader,
+    /// A block of the stream, of which `used` bytes are drawn: the hash makes no shorter piece for less work.
+    block: [u8; 64],
+    used: usize,
 }
 
 impl Rng {
@@ -13,14 +16,26 @@ impl Rng {
         let mut hasher = blake3::Hasher::new_keyed(rng_seed);
         hasher.update(&entity.to_le_bytes());
         hasher.update(purpose.as_bytes());
-        Self { stream: hasher.finalize_xof() }
+        Self { stream: hasher.finalize_xof(), block: [0; 64], used: 64 }
     }
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
+        if self.used == self.block.len() {
+            self.stream.fill(&mut self.block);
+            self.used = 0;
+        }
         let mut bytes = [0; 8];
-        self.stream.fill(&mut bytes);
+        bytes.copy_from_slice(&self.block[self.used..self.used + 8]);
+        self.used += 8;
         u64::from_le_bytes(bytes)
+    }
+
+    /// Puts a list in an order drawn at random.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, usize::try_from(self.below(last as u64 + 1)).unwrap_or(0));
+        }
     }
 
     /// A number below `bound` (0 if `bound` is 0), by multiply-shift; the bias is below 2^-32 for

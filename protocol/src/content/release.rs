@@ -86,7 +86,17 @@ impl Release {
         let mut by_id: Vec<u32> = (0..count(&chunks)).collect();
         by_id.sort_unstable_by_key(|index| chunks[*index as usize].id);
         let chunk_bytes = chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
-        Ok(Self { manifest, chunks: chunks.into(), by_id, sequence, files, places, place_starts, chunk_bytes, tree_bytes })
+        Ok(Self {
+            manifest,
+            chunks: chunks.into(),
+            by_id,
+            sequence,
+            files,
+            places,
+            place_starts,
+            chunk_bytes,
+            tree_bytes,
+        })
     }
 
     /// The manifest.
@@ -225,7 +235,7 @@ mod tests {
     fn chunks_are_found_where_they_stand() {
         // Entries: root, a, b, dir, dir/empty.
         let release = Sample::new().content(b"a", &[1, 2, 1]).content(b"b", &[2]).release();
-        assert_eq!(release.chunks(), [chunk(1), chunk(2)]);
+        assert_eq!(release.chunks()[..], [chunk(1), chunk(2)]);
         let place = |entry, offset| Place { entry, offset };
         assert_eq!(release.places(0), [place(1, 0), place(1, 203)]);
         assert_eq!(release.places(1), [place(1, 101), place(2, 0)]);

@@ -57,7 +57,8 @@ impl Peers {
         self.with_role(Role::Device).chain(self.with_role(Role::Seed))
     }
 
-    fn with_role(&self, role: Role) -> impl Iterator<Item = PeerId> {
+    /// Those that introduced themselves as this.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = PeerId> {
         self.peers.iter().filter(move |(_, peer)| peer.role == Some(role)).map(|(peer, _)| *peer)
     }
 }

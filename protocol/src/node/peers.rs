@@ -54,7 +54,7 @@ impl Node {
                     if let Stage::Fetching(fetch) = &mut update.stage
                         && fetch.document().id() == id
                     {
-                        fetch.bench(from, now);
+                        fetch.lacks(from, now);
                     }
                 }
             }
