@@ -71,16 +71,17 @@ impl Fetch {
         self.from.is_none() || self.deadline <= now
     }
 
-    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, or if
-    /// the others had their time.
+    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, or
+    /// once the others had their time.
     pub fn ask(&mut self, willing: &[PeerId], spared: &[PeerId], now: Time) -> Option<(PeerId, WantDocument)> {
         if let Some(late) = self.from {
             self.bench(late, now);
         }
         self.benched.retain(|_, until| *until > now);
         let spared_until = *self.began.get_or_insert(now) + SPARES_SEEDS_FOR;
-        let spared = if willing.is_empty() || spared_until <= now { spared } else { &[] };
-        let peer = *willing.iter().chain(spared).find(|peer| !self.benched.contains_key(peer))?;
+        let their_time_is_over = willing.is_empty() || spared_until <= now;
+        let (first, then) = if their_time_is_over { (spared, willing) } else { (willing, &[][..]) };
+        let peer = *first.iter().chain(then).find(|peer| !self.benched.contains_key(peer))?;
         self.from = Some(peer);
         self.received.clear();
         self.deadline = now + SLICE_WITHIN;
