@@ -61,9 +61,10 @@ pub struct Node {
     swarms: BTreeMap<ManifestId, Box<Swarm>>,
     wall_clock: Option<UnixTime>,
     gossip_at: Time,
-    /// Peers that are still to be told of `said_head`, and when the next are.
+    /// Peers that are still to be told of `said_head`: so many now, and more after that.
     untold: Vec<PeerId>,
-    tell_at: Time,
+    tell_more_at: Time,
+    may_tell: usize,
     said_head: Option<trust::Head>,
     rng: Rng,
     outputs: VecDeque<Output>,
@@ -87,7 +88,8 @@ impl Node {
             wall_clock: None,
             gossip_at: Time::default(),
             untold: Vec::new(),
-            tell_at: Time::default(),
+            tell_more_at: Time::default(),
+            may_tell: 0,
             said_head: None,
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
@@ -134,7 +136,7 @@ impl Node {
     pub fn next_wakeup(&self) -> Option<Time> {
         let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
         let updates = self.updates.values().filter_map(Update::wakeup);
-        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_at) };
+        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
         swarms.chain(updates).chain(self.refresh.wakeup()).chain([tells_at]).min()
     }
 
@@ -198,17 +200,33 @@ impl Node {
             self.gossip_at = now + GOSSIP_EVERY + jitter;
             self.said_head.clone_from(&head);
             self.untold = self.peers.devices_first().collect();
-            self.tell_at = now;
             // Whoever is told later has often heard it from others by then.
             self.rng.shuffle(&mut self.untold);
         }
-        if !self.untold.is_empty() && self.tell_at <= now {
-            self.tell_at = now + TELL_EVERY;
-            let told = self.untold.split_off(self.untold.len().saturating_sub(PEERS_MAX));
-            let knows =
-                |peer: &PeerId| self.peers.role(*peer).is_none() || self.refresh.head_of(*peer) == head.as_ref();
-            let to: Vec<PeerId> = told.into_iter().filter(|peer| !knows(peer)).collect();
-            self.outputs.push_back(Output::SendAll { to, message: Message::Head(head) });
+        self.tell_head(now);
+    }
+
+    /// Tells the head to those that do not know it, so many at a time.
+    fn tell_head(&mut self, now: Time) {
+        let Some(head) = self.said_head.filter(|_| !self.untold.is_empty()) else {
+            return self.untold.clear();
+        };
+        if self.tell_more_at <= now {
+            self.tell_more_at = now + TELL_EVERY;
+            self.may_tell = PEERS_MAX;
+        }
+        let mut to = Vec::new();
+        while self.may_tell > 0
+            && let Some(peer) = self.untold.pop()
+        {
+            let knows = self.refresh.head_of(peer) == Some(&head);
+            if self.peers.role(peer).is_some() && !knows {
+                to.push(peer);
+                self.may_tell -= 1;
+            }
+        }
+        if !to.is_empty() {
+            self.outputs.push_back(Output::SendAll { to, message: Message::Head(Some(head)) });
         }
     }
 

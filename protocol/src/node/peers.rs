@@ -14,7 +14,6 @@ impl Node {
         self.peers.connected(peer);
         let hello = Hello { features: 0, repository: self.trust.repository(), role: self.config.role };
         self.send(peer, Message::Hello(hello));
-        self.send(peer, Message::Head(self.trust.head()));
         let holdings: Vec<Message> = self.swarms.values().map(|swarm| holdings(swarm, true)).collect();
         holdings.into_iter().for_each(|message| self.send(peer, message));
     }
@@ -86,6 +85,8 @@ impl Node {
             self.outputs.push_back(Output::Disconnect(from));
         } else if !self.peers.introduced(from, hello.role) {
             self.strike(from, "introduced itself twice".to_owned());
+        } else {
+            self.untold.push(from);
         }
     }
 
