@@ -19,9 +19,9 @@ use std::sync::Arc;
 /// it takes to fetch it.
 const ANNOUNCE_AFTER: Span = Span::from_millis(50);
 /// A chunk of which more peers than this hold a copy is no news: whoever misses it has several to ask already.
-const NEWS_COPIES_MAX: u16 = 3;
+const NEWS_COPIES_MAX: u16 = 1;
 /// What is no news may wait so long for something that is.
-const ANNOUNCE_COMMON_AFTER: Span = Span::from_secs(1);
+const ANNOUNCE_COMMON_AFTER: Span = Span::from_secs(2);
 /// Something to say to a peer about this release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
