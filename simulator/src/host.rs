@@ -13,7 +13,7 @@ use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
 use protocol::mesh::Role;
-use protocol::message::{Message, Slice, WantDocument};
+use protocol::message::{Chunks, Holdings, Message, Slice, WantDocument};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::rng::Rng;
@@ -38,6 +38,11 @@ pub enum Behaviour {
     Lies,
     /// Never sends a chunk.
     Stalls,
+    /// Says that it holds every chunk, and never sends one.
+    Boasts {
+        /// Whether it says no to each request; it keeps silent otherwise.
+        refuses: bool,
+    },
 }
 
 /// A simulated device.
@@ -298,11 +303,8 @@ impl Host {
         let soon = scene.now + SMALL_READ;
         let mut answer = |at, input| scene.effects.push(Effect::Later(at, Task::Input(Box::new(input))));
         match output {
-            Output::Send { to, message } => scene.effects.push(Effect::Say(to, Said::new(message))),
-            Output::SendAll { to, message } => {
-                let said = Said::new(message);
-                scene.effects.extend(to.into_iter().map(|to| Effect::Say(to, said.clone())));
-            }
+            Output::Send { to, message } => self.say(std::iter::once(to), message, scene),
+            Output::SendAll { to, message } => self.say(to.into_iter(), message, scene),
             Output::Upload { to, release, index } => self.upload(to, release, index, scene),
             Output::SendDocument { to, want } => {
                 let message = self.slice(&want, scene.publisher);
@@ -365,6 +367,19 @@ impl Host {
         })
     }
 
+    fn say(&self, to: impl Iterator<Item = PeerId>, message: Message, scene: &mut Scene) {
+        let message = match (self.behaviour, message) {
+            // No bit at all means every chunk.
+            (Behaviour::Boasts { .. }, Message::Holdings(told)) => {
+                Message::Holdings(Holdings { held: Default::default(), ..told })
+            }
+            (Behaviour::Boasts { refuses: false }, Message::Refuse(_)) => return,
+            (_, message) => message,
+        };
+        let said = Said::new(message);
+        scene.effects.extend(to.map(|to| Effect::Say(to, said.clone())));
+    }
+
     fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
         let place = self.places.get(&release);
         scene.check.uploaded(scene.now, self.id, place.map(|place| &place.durable), index);
@@ -377,6 +392,11 @@ impl Host {
                 scene.effects.push(Effect::Upload(to, release, index, polluted));
             }
             Behaviour::Stalls => {}
+            Behaviour::Boasts { refuses: false } => {}
+            Behaviour::Boasts { refuses: true } => {
+                let refusal = Message::Refuse(Chunks { release, indexes: vec![index] });
+                scene.effects.push(Effect::Say(to, Said::new(refusal)));
+            }
         }
     }
 

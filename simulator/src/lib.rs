@@ -11,7 +11,7 @@
 //!
 //! Modules in reading order:
 //!
-//! 1. what is asked: [`scenario`], with quantities from [`units`];
+//! 1. what is asked: [`scenario`] and what goes wrong in it, [`fault`], with quantities from [`units`];
 //! 2. the world: [`queue`] (what happens when), [`link`] (one direction of a host's access), [`network`] (who reaches
 //!    whom), [`disk`], [`workload`] (the publisher);
 //! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
@@ -23,6 +23,7 @@
 pub mod bounds;
 pub mod check;
 pub mod disk;
+pub mod fault;
 pub mod host;
 pub mod link;
 pub mod network;

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use protocol::time::Span;
-use simulator::outcome::Outcome;
+use simulator::outcome::{Outcome, ReleaseOutcome};
 use simulator::report;
 use simulator::scenario::Scenario;
 use std::io::{BufWriter, Write};
@@ -120,19 +120,26 @@ fn run_traced(scenario: &Scenario, rng_seed: u64, path: &Path) -> std::io::Resul
 }
 
 fn tell(outcome: &Outcome) {
-    let seconds = |span: Span| span.0 as f64 / 1e6;
-    for release in &outcome.releases {
-        let bound = seconds(release.bound);
-        match release.time {
-            Some(time) => {
-                let ratio = report::ratio(time, release.bound);
-                println!("release {}: {:.1} s, bound {bound:.1} s, ratio {ratio:.3}", release.version, seconds(time));
-            }
-            None => println!("release {}: not on every laptop; bound {bound:.1} s", release.version),
-        }
-    }
+    println!("model {}, rng_seed {}", outcome.model, outcome.rng_seed);
+    outcome.releases.iter().for_each(tell_release);
     let wasted = 100.0 * outcome.ledger.duplicate_bytes as f64 / outcome.ledger.sent_bytes.max(1) as f64;
     println!("the seed sent {:.2} copies; {wasted:.2} % of what was sent was not needed", outcome.seed_copies());
     println!("trace {}", outcome.trace_hash);
     outcome.violations.iter().for_each(|violation| eprintln!("{violation}"));
+}
+
+fn tell_release(release: &ReleaseOutcome) {
+    let seconds = |span: Span| span.0 as f64 / 1e6;
+    match release.time {
+        Some(time) => print!("release {}: {:.1} s", release.version, seconds(time)),
+        None => print!("release {}: not on every laptop", release.version),
+    }
+    let bounds = [("Kumar-Ross", Some(release.bound)), ("Mundinger-Weber-Weiss", release.rounds_bound)];
+    for (name, bound) in bounds.into_iter().filter_map(|(name, bound)| Some((name, bound?))) {
+        print!("; {name} bound {:.1} s", seconds(bound));
+        if let Some(time) = release.time {
+            print!(", ratio {:.3}", report::ratio(time, bound));
+        }
+    }
+    println!();
 }

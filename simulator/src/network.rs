@@ -1,5 +1,6 @@
 //! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
 
+use crate::fault::Troubles;
 use crate::link::Link;
 use crate::scenario::{HostId, Scenario};
 use protocol::id::{ChunkId, ManifestId, PeerId};
@@ -69,12 +70,14 @@ pub struct Network {
 
 impl Network {
     /// The network of a scenario: no connection stands.
-    pub fn new(scenario: &Scenario, rng_seed: &[u8; 32]) -> Self {
+    pub fn new(scenario: &Scenario, troubles: &Troubles, rng_seed: &[u8; 32]) -> Self {
         let port = |up, down, latency| Port { up: Link::new(up), down: Link::new(down), latency };
         let seed = &scenario.seed;
         let seed = std::iter::once(port(seed.up_bits_per_s, seed.down_bits_per_s, seed.latency));
-        let laptops =
-            scenario.each_laptop().map(|laptop| port(laptop.up_bits_per_s, laptop.down_bits_per_s, laptop.latency));
+        let laptops = scenario.each_laptop().zip(1..).map(|(laptop, number)| {
+            let up = troubles.up_bits_per_s(HostId(number), laptop.up_bits_per_s);
+            port(up, laptop.down_bits_per_s, laptop.latency)
+        });
         Self {
             ports: seed.chain(laptops).collect(),
             peers: peers(scenario.laptop_count(), rng_seed),

@@ -1,9 +1,10 @@
 //! How a run went: by release, and by host.
 
-use crate::bounds::{Work, kumar_ross};
+use crate::bounds::{Uplink, Work, kumar_ross, mundinger_weber_weiss};
 use crate::check::{Ledger, Violation};
-use crate::host::Host;
-use crate::scenario::{Fault, HostId, Model, Scenario};
+use crate::fault::Troubles;
+use crate::host::{Behaviour, Host};
+use crate::scenario::{HostId, Model, Scenario};
 use crate::workload::{Published, Publisher};
 use protocol::bitmap::Bitmap;
 use protocol::time::{Span, Time};
@@ -41,8 +42,11 @@ pub struct ReleaseOutcome {
     pub version: String,
     /// From its publication until the last steady laptop had applied it; nothing if one never did.
     pub time: Option<Span>,
-    /// The least time that the steady laptops could have needed.
+    /// The least time that the steady laptops could have needed: the fluid bound of Kumar and Ross over honest
+    /// uplinks.
     pub bound: Span,
+    /// The bound of Mundinger, Weber and Weiss, where all uplinks are equal.
+    pub rounds_bound: Option<Span>,
     /// Plain bytes that only the seed had when it was published.
     pub fresh_bytes: u64,
     /// When the honest laptops together held all of it.
@@ -100,12 +104,17 @@ impl Spread {
 impl Outcome {
     /// The time that all releases took together, of those that every steady laptop applied.
     pub fn time(&self) -> Span {
-        Span(self.timed().map(|(time, _)| time.0).sum())
+        Span(self.timed().filter_map(|release| release.time).map(|time| time.0).sum())
     }
 
-    /// The bound on that time.
+    /// The fluid bound on that time.
     pub fn bound(&self) -> Span {
-        Span(self.timed().map(|(_, bound)| bound.0).sum())
+        Span(self.timed().map(|release| release.bound.0).sum())
+    }
+
+    /// The bound in rounds on that time, if there is one for each release.
+    pub fn rounds_bound(&self) -> Option<Span> {
+        self.timed().map(|release| release.rounds_bound.map(|bound| bound.0)).sum::<Option<u64>>().map(Span)
     }
 
     /// How often the seed sent what only it had.
@@ -119,23 +128,24 @@ impl Outcome {
         !self.violations.is_empty()
     }
 
-    fn timed(&self) -> impl Iterator<Item = (Span, Span)> {
-        self.releases.iter().filter_map(|release| Some((release.time?, release.bound)))
+    fn timed(&self) -> impl Iterator<Item = &ReleaseOutcome> {
+        self.releases.iter().filter(|release| release.time.is_some())
     }
 
     /// How each release spread.
     pub fn of_releases(
         scenario: &Scenario,
+        troubles: &Troubles,
         publisher: &Publisher,
         hosts: &[Host],
         spreads: &[Spread],
     ) -> Vec<ReleaseOutcome> {
-        let troubled: Vec<HostId> = scenario.faults.iter().map(Fault::host).collect();
         let cut_off: Vec<HostId> = scenario.partitions.iter().flat_map(|partition| &partition.hosts).copied().collect();
-        let steady = |host: &&Host| !troubled.contains(&host.id) && !cut_off.contains(&host.id);
+        let steady = |host: &&Host| troubles.is_steady(host.id) && !cut_off.contains(&host.id);
         let steady: Vec<&Host> = hosts.iter().skip(1).filter(steady).collect();
         let released = publisher.published().iter().zip(spreads).enumerate();
-        released.map(|(at, (published, spread))| of_release(scenario, at, published, spread, &steady)).collect()
+        let of = |(at, (published, spread))| of_release(scenario, troubles, at, published, spread, &steady);
+        released.map(of).collect()
     }
 
     /// How each host ended.
@@ -166,6 +176,7 @@ impl Outcome {
 
 fn of_release(
     scenario: &Scenario,
+    troubles: &Troubles,
     at: usize,
     published: &Published,
     spread: &Spread,
@@ -178,14 +189,42 @@ fn of_release(
     let work = Work {
         fresh_bytes: published.fresh_bytes,
         missing: steady.iter().filter_map(missing).collect(),
-        seed_up_bits_per_s: scenario.seed.up_bits_per_s,
-        peers_up_bits_per_s: scenario.each_laptop().map(|laptop| laptop.up_bits_per_s).sum(),
+        seed: uplinks(HostId::SEED, scenario.seed.up_bits_per_s, troubles, published.at),
+        peers: honest_uplinks(scenario, troubles, published.at),
+    };
+    let part_bytes = scenario.releases[at].chunk_bytes;
+    let rounds = |bits_per_s| {
+        let (parts, peers) = (published.fresh_bytes / part_bytes, work.missing.len() as u64);
+        mundinger_weber_weiss(parts, part_bytes, peers, bits_per_s)
     };
     ReleaseOutcome {
         version: published.version.clone(),
         time: last.map(|last| last.since(published.at)),
         bound: kumar_ross(&work),
+        rounds_bound: one_rate(&work).map(rounds),
         fresh_bytes: published.fresh_bytes,
         whole_at: spread.whole_at,
     }
+}
+
+/// The uplinks of the laptops that send right chunks.
+fn honest_uplinks(scenario: &Scenario, troubles: &Troubles, published_at: Time) -> Vec<Uplink> {
+    let laptops = scenario.each_laptop().zip(1..).map(|(laptop, number)| (HostId(number), laptop.up_bits_per_s));
+    let honest = laptops.filter(|(host, _)| troubles.behaviour(*host) == Behaviour::Honest);
+    honest.flat_map(|(host, up)| uplinks(host, up, troubles, published_at)).collect()
+}
+
+/// When a host's uplink serves, counted from a publication.
+fn uplinks(host: HostId, up_bits_per_s: u64, troubles: &Troubles, published_at: Time) -> Vec<Uplink> {
+    let bits_per_s = troubles.up_bits_per_s(host, up_bits_per_s);
+    let after = |at: Span| (Time::default() + at).since(published_at);
+    let powered = troubles.powered(host).into_iter().map(|(from, until)| (after(from), after(until)));
+    powered.filter(|(from, until)| from < until).map(|(from, until)| Uplink { bits_per_s, from, until }).collect()
+}
+
+/// The rate of all uplinks, if they have the same.
+fn one_rate(work: &Work) -> Option<u64> {
+    let mut rates = work.seed.iter().chain(&work.peers).map(|uplink| uplink.bits_per_s);
+    let first = rates.next()?;
+    rates.all(|rate| rate == first).then_some(first)
 }

@@ -86,6 +86,8 @@ fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
         "time_s": seconds(outcome.time().0),
         "bound_s": seconds(outcome.bound().0),
         "ratio": ratio(outcome.time(), outcome.bound()),
+        "rounds_bound_s": outcome.rounds_bound().map(|bound| seconds(bound.0)),
+        "rounds_ratio": outcome.rounds_bound().map(|bound| ratio(outcome.time(), bound)),
         "seed_copies": outcome.seed_copies(),
         "duplicate_percent": 100.0 * ledger.duplicate_bytes as f64 / ledger.sent_bytes.max(1) as f64,
         "bytes": {
@@ -106,6 +108,8 @@ fn release_json(release: &ReleaseOutcome) -> serde_json::Value {
         "time_s": release.time.map(|time| seconds(time.0)),
         "bound_s": seconds(release.bound.0),
         "ratio": release.time.map(|time| ratio(time, release.bound)),
+        "rounds_bound_s": release.rounds_bound.map(|bound| seconds(bound.0)),
+        "rounds_ratio": release.time.zip(release.rounds_bound).map(|(time, bound)| ratio(time, bound)),
         "fresh_bytes": release.fresh_bytes,
         "whole_at_s": release.whole_at.map(|at| seconds(at.0)),
     })

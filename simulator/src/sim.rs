@@ -2,12 +2,13 @@
 
 use crate::check::{Check, Ledger};
 use crate::disk::Disk;
+use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
 use crate::link::Progress;
 use crate::network::{Network, Parcel, State};
 use crate::outcome::{Outcome, Spread};
 use crate::queue::Queue;
-use crate::scenario::{Fault, HostId, Scenario};
+use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
 use crate::workload::Publisher;
 use protocol::bitmap::Bitmap;
@@ -64,6 +65,7 @@ struct Letter {
 /// One run.
 pub struct Sim<'a> {
     scenario: &'a Scenario,
+    troubles: Troubles,
     rng_seed: u64,
     now: Time,
     queue: Queue<Event>,
@@ -87,20 +89,15 @@ impl<'a> Sim<'a> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&rng_seed.to_le_bytes());
         let publisher = Publisher::new(key);
-        let mut behaviours = vec![Behaviour::Honest; scenario.laptop_count() + 1];
-        for fault in &scenario.faults {
-            match fault {
-                Fault::Lies { host } => behaviours[host.0] = Behaviour::Lies,
-                Fault::Stalls { host } => behaviours[host.0] = Behaviour::Stalls,
-                Fault::Dies { .. } | Fault::Joins { .. } => {}
-            }
-        }
+        let troubles = scenario.troubles(&key);
         // The seed serves from its repository, so its disk is never written.
         let disks = std::iter::once((1, Span::default()));
         let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
-        let hosts = disks.zip(behaviours).enumerate().map(|(number, ((bytes_per_s, sync), behaviour))| {
-            Host::new(HostId(number), behaviour, Disk::new(bytes_per_s, sync), key, publisher.root())
+        let hosts = disks.zip(0..).map(|((bytes_per_s, sync), number)| {
+            let (host, disk) = (HostId(number), Disk::new(bytes_per_s, sync));
+            Host::new(host, troubles.behaviour(host), disk, key, publisher.root())
         });
+        let hosts = hosts.collect();
         let mut sim = Self {
             scenario,
             rng_seed,
@@ -108,8 +105,9 @@ impl<'a> Sim<'a> {
             queue: Queue::new(),
             events: 0,
             world_left: 0,
-            hosts: hosts.collect(),
-            network: Network::new(scenario, &key),
+            hosts,
+            network: Network::new(scenario, &troubles, &key),
+            troubles,
             publisher,
             spreads: Vec::new(),
             trace: Trace::new(text),
@@ -149,18 +147,15 @@ impl<'a> Sim<'a> {
         }
         self.plan(Span::default(), World::SwitchOn(HostId::SEED));
         for laptop in (1..self.hosts.len()).map(HostId) {
-            let joins = self.scenario.faults.iter().find_map(|fault| match fault {
-                Fault::Joins { host, at } if *host == laptop => Some(*at),
-                _ => None,
-            });
+            let joins = self.troubles.joins_at(laptop);
             let soon = Span(Rng::new(key, laptop.0 as u64, "switched on").below(SWITCHED_ON_WITHIN.0));
             self.plan(joins.unwrap_or(soon), World::SwitchOn(laptop));
         }
-        for fault in &self.scenario.faults {
-            if let Fault::Dies { host, at, returns } = fault {
-                self.plan(*at, World::PowerCut(*host));
+        for (host, fault) in self.troubles.clone().each() {
+            if let Fault::Dies { at, returns, .. } = fault {
+                self.plan(*at, World::PowerCut(host));
                 if let Some(returns) = returns {
-                    self.plan(*returns, World::SwitchOn(*host));
+                    self.plan(*returns, World::SwitchOn(host));
                 }
             }
         }
@@ -431,9 +426,10 @@ impl Sim<'_> {
 
 /// The end.
 impl Sim<'_> {
-    /// The hosts that must end with the newest release: those that are up, and no liars.
+    /// The hosts that must end with the newest release: those that are up and tell no lies.
     fn must_converge(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter().skip(1).filter(|host| host.is_up() && host.behaviour != Behaviour::Lies)
+        let takes = |host: &&Host| matches!(host.behaviour, Behaviour::Honest | Behaviour::Stalls);
+        self.hosts.iter().skip(1).filter(|host| host.is_up()).filter(takes)
     }
 
     fn is_done(&self) -> bool {
@@ -451,10 +447,12 @@ impl Sim<'_> {
         }
         let ledger = self.ledger();
         check.conserved(self.now, &ledger, self.on_the_way_bytes());
-        let releases = Outcome::of_releases(self.scenario, &self.publisher, &self.hosts, &self.spreads);
+        let releases = Outcome::of_releases(self.scenario, &self.troubles, &self.publisher, &self.hosts, &self.spreads);
         for release in &releases {
             if let Some(time) = release.time {
-                check.bounded(self.now, time, release.bound);
+                [Some(release.bound), release.rounds_bound].into_iter().flatten().for_each(|bound| {
+                    check.bounded(self.now, time, bound);
+                });
             }
         }
         Ok(Outcome {
