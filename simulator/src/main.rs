@@ -1,14 +1,19 @@
-//! `homeroom-sim`: runs a scenario, or a run again.
+//! `homeroom-sim`: runs a scenario, many times if asked, or a run again.
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
 use protocol::time::Span;
 use simulator::outcome::{Outcome, ReleaseOutcome};
 use simulator::report;
-use simulator::scenario::Scenario;
-use std::io::{BufWriter, Write};
+use simulator::scenario::{HostId, Scenario};
+use simulator::sweep::{Row, Sweep};
+use std::io::{self, BufWriter, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 /// Runs Homeroom's protocol in virtual time.
 #[derive(Parser)]
@@ -17,6 +22,7 @@ use std::process::ExitCode;
     after_help = "\
 Examples:
   homeroom-sim run simulator/scenarios/classroom.toml --rng-seed 7 --out /tmp/classroom
+  homeroom-sim run simulator/scenarios/s4-30.toml --rng-seeds 1..30 --out /tmp/s4-30
   homeroom-sim replay /tmp/classroom
 
 Exit codes:
@@ -31,23 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run a scenario once; writes run.json, hosts.csv and scenario.toml
-    Run {
-        /// The scenario
-        file: PathBuf,
-        /// What all randomness comes from: the same number gives the same run
-        #[arg(long, value_name = "N")]
-        rng_seed: u64,
-        /// The folder for what comes out
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// Also write every input and output of every host to trace.txt (large)
-        #[arg(long)]
-        trace: bool,
-        /// Give up after this much virtual time, instead of when the scenario says
-        #[arg(long, value_name = "SECONDS")]
-        until: Option<u64>,
-    },
+    /// Run a scenario: once, writing run.json and hosts.csv, or once for each of many rng_seeds, writing runs.csv
+    Run(RunArgs),
     /// Run again what a folder tells of, and compare
     Replay {
         /// The folder that a run has left
@@ -55,11 +46,39 @@ enum Verb {
     },
 }
 
+#[derive(Args)]
+struct RunArgs {
+    /// The scenario
+    file: PathBuf,
+    /// What all randomness comes from: the same number gives the same run
+    #[arg(long, value_name = "N", required_unless_present = "rng_seeds")]
+    rng_seed: Option<u64>,
+    /// One run for each, on all cores
+    #[arg(long, value_name = "FIRST..LAST", value_parser = rng_seeds, conflicts_with_all = ["rng_seed", "trace", "log_host"])]
+    rng_seeds: Option<RangeInclusive<u64>>,
+    /// The folder for what comes out
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Also write every input and output of every host to trace.txt (large)
+    #[arg(long)]
+    trace: bool,
+    /// The same, of one host only
+    #[arg(long, value_name = "HOST", conflicts_with = "trace")]
+    log_host: Option<HostId>,
+    /// Give up after this much virtual time, instead of when the scenario says
+    #[arg(long, value_name = "SECONDS")]
+    until: Option<u64>,
+    /// Tell it in JSON
+    #[arg(long)]
+    json: bool,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
-        Verb::Run { file, rng_seed, out, trace, until } => {
-            run(&file, rng_seed, &out, trace, until.map(Span::from_secs))
-        }
+        Verb::Run(args) => match args.rng_seeds.clone() {
+            Some(rng_seeds) => sweep(&args, rng_seeds),
+            None => run(&args),
+        },
         Verb::Replay { dir } => replay(&dir),
     };
     match done {
@@ -72,24 +91,49 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(file: &Path, rng_seed: u64, out: &Path, trace: bool, until: Option<Span>) -> anyhow::Result<bool> {
-    let text = report::read_text(file)?;
-    let scenario = read_scenario(&text, file, until)?;
-    report::begin(out, &text)?;
-    let outcome = if trace {
-        let path = out.join("trace.txt");
-        run_traced(&scenario, rng_seed, &path).with_context(|| format!("cannot write {}", path.display()))?
+fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    let rng_seed = args.rng_seed.context("no rng_seed is given")?;
+    let text = report::read_text(&args.file)?;
+    let scenario = read_scenario(&text, &args.file, args.until())?;
+    report::begin(&args.out, &text)?;
+    let outcome = if args.trace || args.log_host.is_some() {
+        let path = args.out.join("trace.txt");
+        let traced = run_traced(&scenario, rng_seed, &path, args.log_host);
+        traced.with_context(|| format!("cannot write {}", path.display()))?
     } else {
         simulator::run(&scenario, rng_seed)
     };
-    report::finish(out, &outcome, until)?;
-    tell(&outcome);
+    report::finish(&args.out, &outcome, args.until())?;
+    if args.json {
+        println!("{:#}", report::run_json(&outcome, args.until()));
+    } else {
+        tell(&outcome);
+    }
+    outcome.violations.iter().for_each(|violation| eprintln!("{violation}"));
     if outcome.failed() {
-        let until = until.map(|until| format!(" --until {}", until.0 / 1_000_000)).unwrap_or_default();
-        let (file, out) = (file.display(), out.display());
-        eprintln!("to see it again: homeroom-sim run {file} --rng-seed {rng_seed} --out {out} --trace{until}");
+        eprintln!("to see it again: {} --trace", args.again(rng_seed));
     }
     Ok(!outcome.failed())
+}
+
+fn sweep(args: &RunArgs, rng_seeds: RangeInclusive<u64>) -> anyhow::Result<bool> {
+    let text = report::read_text(&args.file)?;
+    let scenario = read_scenario(&text, &args.file, args.until())?;
+    report::begin(&args.out, &text)?;
+    let rows = in_parallel(rng_seeds, |rng_seed| Row::of(&simulator::run(&scenario, rng_seed)));
+    let sweep = Sweep { rows };
+    report::finish_sweep(&args.out, &sweep)?;
+    if args.json {
+        println!("{:#}", sweep.json());
+    } else {
+        println!("{} runs of {}, model {}", sweep.rows.len(), scenario.name, scenario.model);
+        print!("{}", sweep.table());
+    }
+    for row in sweep.failed() {
+        row.violations.iter().for_each(|violation| eprintln!("rng_seed {}: {violation}", row.rng_seed));
+        eprintln!("to see it again: {} --trace", args.again(row.rng_seed));
+    }
+    Ok(sweep.failed().next().is_none())
 }
 
 fn replay(dir: &Path) -> anyhow::Result<bool> {
@@ -105,6 +149,52 @@ fn replay(dir: &Path) -> anyhow::Result<bool> {
     Ok(same)
 }
 
+impl RunArgs {
+    fn until(&self) -> Option<Span> {
+        self.until.map(Span::from_secs)
+    }
+
+    /// The command that repeats one run.
+    fn again(&self, rng_seed: u64) -> String {
+        let until = self.until.map(|until| format!(" --until {until}")).unwrap_or_default();
+        let (file, out) = (self.file.display(), self.out.display());
+        format!("homeroom-sim run {file} --rng-seed {rng_seed} --out {out}{until}")
+    }
+}
+
+/// What comes of each number, in order; as many at a time as there are cores.
+fn in_parallel<T: Send>(numbers: RangeInclusive<u64>, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let (next, last) = (AtomicU64::new(*numbers.start()), *numbers.end());
+    let (done, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            let (done, next, work) = (done.clone(), &next, &work);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > last || done.send((number, work(number))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    drop(done);
+    let mut results: Vec<(u64, T)> = results.into_iter().collect();
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn rng_seeds(text: &str) -> anyhow::Result<RangeInclusive<u64>> {
+    let (first, last) = text.split_once("..").context("two numbers are needed, such as 1..30")?;
+    let (first, last) = (first.parse()?, last.parse()?);
+    if first > last || last == u64::MAX {
+        bail!("the last must not be less than the first, nor without bound");
+    }
+    Ok(first..=last)
+}
+
 fn read_scenario(text: &str, file: &Path, until: Option<Span>) -> anyhow::Result<Scenario> {
     let mut scenario = Scenario::parse(text, &file.display().to_string())?;
     scenario.until = until.unwrap_or(scenario.until);
@@ -112,20 +202,42 @@ fn read_scenario(text: &str, file: &Path, until: Option<Span>) -> anyhow::Result
 }
 
 #[expect(clippy::disallowed_types, reason = "the command line is where files are")]
-fn run_traced(scenario: &Scenario, rng_seed: u64, path: &Path) -> std::io::Result<Outcome> {
-    let mut text = BufWriter::new(std::fs::File::create(path)?);
+fn run_traced(scenario: &Scenario, rng_seed: u64, path: &Path, only: Option<HostId>) -> io::Result<Outcome> {
+    let name = only.map(|host| host.to_string());
+    let mut text = OneHost { file: BufWriter::new(std::fs::File::create(path)?), name };
     let outcome = simulator::run_traced(scenario, rng_seed, &mut text)?;
     text.flush()?;
     Ok(outcome)
 }
 
+/// Lets through only what the trace tells of one host, if one is named. The trace writes a line at a time: the
+/// moment, the host and what it is about.
+struct OneHost<W> {
+    file: W,
+    name: Option<String>,
+}
+
+impl<W: Write> Write for OneHost<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let of = line.split(|byte| *byte == b' ').nth(1);
+        if self.name.as_ref().is_none_or(|name| of == Some(name.as_bytes())) {
+            self.file.write_all(line)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 fn tell(outcome: &Outcome) {
     println!("model {}, rng_seed {}", outcome.model, outcome.rng_seed);
     outcome.releases.iter().for_each(tell_release);
-    let wasted = 100.0 * outcome.ledger.duplicate_bytes as f64 / outcome.ledger.sent_bytes.max(1) as f64;
-    println!("the seed sent {:.2} copies; {wasted:.2} % of what was sent was not needed", outcome.seed_copies());
+    let (copies, duplicate, waste) = (outcome.seed_copies(), outcome.duplicate_percent(), outcome.waste_percent());
+    println!("the seed sent {copies:.2} copies; {duplicate:.2} % of what was sent was not needed");
+    println!("{waste:.2} % of what the honest received was not needed or wrong");
     println!("trace {}", outcome.trace_hash);
-    outcome.violations.iter().for_each(|violation| eprintln!("{violation}"));
 }
 
 fn tell_release(release: &ReleaseOutcome) {

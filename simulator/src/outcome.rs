@@ -58,6 +58,8 @@ pub struct ReleaseOutcome {
 pub struct HostOutcome {
     /// Who.
     pub host: HostId,
+    /// Whether it treats others as it should.
+    pub honest: bool,
     /// Whether it was up at the end.
     pub up: bool,
     /// The version that it had applied.
@@ -123,6 +125,27 @@ impl Outcome {
         self.hosts[0].sent_bytes as f64 / fresh as f64
     }
 
+    /// Of all bytes of chunks sent, those that arrived and were of no use.
+    pub fn duplicate_percent(&self) -> f64 {
+        percent(self.ledger.duplicate_bytes, self.ledger.sent_bytes)
+    }
+
+    /// Of all bytes of chunks that honest laptops received, those that were of no use or wrong.
+    pub fn waste_percent(&self) -> f64 {
+        let honest = self.hosts.iter().filter(|host| host.honest);
+        let (mut wasted, mut useful) = (0, 0);
+        for host in honest {
+            wasted += host.duplicate_bytes + host.wrong_bytes;
+            useful += host.from_seed_bytes + host.from_laptops_bytes;
+        }
+        percent(wasted, wasted + useful)
+    }
+
+    /// Whether every steady laptop applied every release.
+    pub fn applied_everywhere(&self) -> bool {
+        self.releases.iter().all(|release| release.time.is_some())
+    }
+
     /// Whether a run failed.
     pub fn failed(&self) -> bool {
         !self.violations.is_empty()
@@ -158,6 +181,7 @@ impl Outcome {
             let held = newest.and_then(|newest| host.held(newest.release.id())).map_or(0, Bitmap::count);
             HostOutcome {
                 host: host.id,
+                honest: host.behaviour == Behaviour::Honest,
                 up: host.is_up(),
                 applied: version,
                 applied_at: applied.and_then(|at| host.record.applied.get(&at)).copied(),
@@ -172,6 +196,10 @@ impl Outcome {
         };
         hosts.iter().map(of_host).collect()
     }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
 }
 
 fn of_release(

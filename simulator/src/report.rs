@@ -1,7 +1,8 @@
 //! A run on disk: `scenario.toml` (what was asked, word for word), `run.json` (how it went) and `hosts.csv` (a row a
-//! host). With the first two anybody can run it again.
+//! host). With the first two anybody can run it again. Many runs leave `runs.csv` (a row a run) instead of the last two.
 
 use crate::outcome::{HostOutcome, Outcome, ReleaseOutcome};
+use crate::sweep::Sweep;
 use protocol::time::{Span, Time};
 use serde::Deserialize;
 use serde_json::json;
@@ -56,6 +57,11 @@ pub fn finish(out: &Path, outcome: &Outcome, until: Option<Span>) -> Result<(), 
     write(out.join("hosts.csv"), &hosts_csv(outcome))
 }
 
+/// Writes down how many runs went.
+pub fn finish_sweep(out: &Path, sweep: &Sweep) -> Result<(), ReportError> {
+    write(out.join("runs.csv"), &sweep.csv())
+}
+
 /// The scenario's text and what a run of it must repeat.
 pub fn read(out: &Path) -> Result<(String, Repeat), ReportError> {
     let path = out.join("run.json");
@@ -72,7 +78,8 @@ fn write(path: PathBuf, text: &str) -> Result<(), ReportError> {
     fs::write(&path, text).map_err(|source| ReportError::File { verb: "write", path, source })
 }
 
-fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
+/// How a run went, for programs.
+pub fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
     let ledger = &outcome.ledger;
     json!({
         "schema": 1,
@@ -89,7 +96,8 @@ fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
         "rounds_bound_s": outcome.rounds_bound().map(|bound| seconds(bound.0)),
         "rounds_ratio": outcome.rounds_bound().map(|bound| ratio(outcome.time(), bound)),
         "seed_copies": outcome.seed_copies(),
-        "duplicate_percent": 100.0 * ledger.duplicate_bytes as f64 / ledger.sent_bytes.max(1) as f64,
+        "duplicate_percent": outcome.duplicate_percent(),
+        "waste_percent": outcome.waste_percent(),
         "bytes": {
             "sent": ledger.sent_bytes,
             "received": ledger.received_bytes,
@@ -116,11 +124,11 @@ fn release_json(release: &ReleaseOutcome) -> serde_json::Value {
 }
 
 fn hosts_csv(outcome: &Outcome) -> String {
-    let mut text = "host,up,applied,applied_at_s,chunks_held,chunks,from_seed_bytes,from_laptops_bytes,\
+    let mut text = "host,honest,up,applied,applied_at_s,chunks_held,chunks,from_seed_bytes,from_laptops_bytes,\
                     duplicate_bytes,wrong_bytes,sent_bytes,reused_bytes\n"
         .to_owned();
     for host in &outcome.hosts {
-        let HostOutcome { host: name, up, chunks_held: (held, chunks), .. } = host;
+        let HostOutcome { host: name, honest, up, chunks_held: (held, chunks), .. } = host;
         let applied = host.applied.as_deref().unwrap_or_default();
         let applied_at = host.applied_at.map(|Time(at)| seconds(at).to_string()).unwrap_or_default();
         let bytes = [
@@ -132,12 +140,14 @@ fn hosts_csv(outcome: &Outcome) -> String {
             host.reused_bytes,
         ];
         let bytes = bytes.map(|bytes| bytes.to_string()).join(",");
-        writeln!(text, "{name},{up},{applied},{applied_at},{held},{chunks},{bytes}").expect("a String takes any text");
+        writeln!(text, "{name},{honest},{up},{applied},{applied_at},{held},{chunks},{bytes}")
+            .expect("a String takes any text");
     }
     text
 }
 
-fn seconds(micros: u64) -> f64 {
+/// Microseconds in seconds.
+pub fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
