@@ -12,8 +12,8 @@
 //! Modules in reading order:
 //!
 //! 1. what is asked: [`scenario`] and what goes wrong in it, [`fault`], with quantities from [`units`];
-//! 2. the world: [`queue`] (what happens when), [`link`] (one direction of a host's access), [`network`] (who reaches
-//!    whom), [`disk`], [`workload`] (the publisher);
+//! 2. the world: [`queue`] (what happens when), [`link`] and [`maxmin`] (two models of the hosts' access),
+//!    [`network`] (who reaches whom), [`disk`], [`workload`] (the publisher);
 //! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
 //! 4. what comes out: [`trace`], [`check`], [`bounds`], [`outcome`]; [`sweep`] sums up many runs, [`report`]
 //!    writes to files.
@@ -27,6 +27,7 @@ pub mod disk;
 pub mod fault;
 pub mod host;
 pub mod link;
+pub mod maxmin;
 pub mod network;
 pub mod outcome;
 pub mod queue;

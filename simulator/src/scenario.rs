@@ -52,12 +52,15 @@ pub enum Model {
     /// Store and forward at each access link; see [`link`](crate::link).
     #[default]
     Queue,
+    /// Flows that share access links max-min fairly; see [`maxmin`](crate::maxmin).
+    MaxMin,
 }
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Model::Queue => "queue",
+            Model::MaxMin => "maxmin",
         })
     }
 }

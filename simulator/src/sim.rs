@@ -1,17 +1,19 @@
 //! The engine: takes events from the queue, drives the hosts, and carries what they do to others over the network.
 
+mod world;
+
 use crate::check::{Check, Ledger};
 use crate::disk::Disk;
 use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
 use crate::link::Progress;
+use crate::maxmin::LinkId;
 use crate::network::{Network, Parcel, State};
 use crate::outcome::{Outcome, Spread};
 use crate::queue::Queue;
 use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
 use crate::workload::Publisher;
-use protocol::bitmap::Bitmap;
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
 use protocol::message::ChunkHeader;
@@ -43,6 +45,8 @@ enum Event {
     Downlink(HostId, u32),
     /// Both ends notice that a connection is gone.
     Closes(PeerId),
+    /// The first parcel of a flow should have passed, in the model `maxmin`.
+    FlowEnds,
 }
 
 /// What a scenario does to the world; partitions and releases by their number in it.
@@ -74,6 +78,8 @@ pub struct Sim<'a> {
     world_left: usize,
     hosts: Vec<Host>,
     network: Network,
+    /// When the next end of a flow is planned for.
+    flow_ends_at: Option<Time>,
     publisher: Publisher,
     /// By position of the release, which chunks the honest laptops hold together.
     spreads: Vec<Spread>,
@@ -107,6 +113,7 @@ impl<'a> Sim<'a> {
             world_left: 0,
             hosts,
             network: Network::new(scenario, &troubles, &key),
+            flow_ends_at: None,
             troubles,
             publisher,
             spreads: Vec::new(),
@@ -134,6 +141,7 @@ impl<'a> Sim<'a> {
             self.now = at;
             self.events += 1;
             let done = self.happen(event);
+            self.plan_flows();
             if !self.check.violations().is_empty() || (done && self.is_done()) {
                 break;
             }
@@ -187,7 +195,7 @@ impl<'a> Sim<'a> {
             }
             Event::Arrives(letter) => {
                 if self.can_reach(letter.peer, letter.to) {
-                    let at = self.network.port(letter.to).down.control(letter.said.wire_bytes, self.now);
+                    let at = self.control(LinkId::Down(letter.to), letter.said.wire_bytes);
                     self.queue.push(at, Event::Delivered(letter));
                 }
             }
@@ -201,6 +209,7 @@ impl<'a> Sim<'a> {
             Event::ParcelArrives(parcel) => self.parcel_arrives(parcel),
             Event::Downlink(host, boot) => self.downlink(host, boot),
             Event::Closes(peer) => self.close(peer),
+            Event::FlowEnds => self.flow_ends(),
         }
         false
     }
@@ -244,100 +253,6 @@ impl<'a> Sim<'a> {
     }
 }
 
-/// The world.
-impl Sim<'_> {
-    fn change_world(&mut self, world: World) {
-        self.trace.world(self.now, format_args!("{world:?}"));
-        match world {
-            World::Publish(number) => {
-                self.publisher.publish(&self.scenario.releases[number], self.now);
-                let chunks = self.publisher.published()[number].release.chunk_count();
-                self.spreads.push(Spread { held: Bitmap::new(chunks), whole_at: None });
-                self.give(HostId::SEED, Input::OriginChanged);
-            }
-            World::SwitchOn(host) => self.switch_on(host),
-            World::PowerCut(host) => self.power_cut(host),
-            World::Cut(number) => {
-                self.network.cut(number, &self.scenario.partitions[number].hosts);
-                let silent = self.network.open_where(|a, b| !self.network.may_connect(a, b));
-                silent.into_iter().for_each(|peer| self.silence(peer));
-            }
-            World::Heal(number) => {
-                self.network.heal(number);
-                (0..self.hosts.len()).map(HostId).for_each(|host| self.connect_to_neighbours(host));
-            }
-        }
-    }
-
-    fn switch_on(&mut self, host: HostId) {
-        if self.hosts[host.0].is_up() {
-            return;
-        }
-        for neighbour in self.network.peers(host).to_vec() {
-            if let Some(stale) = self.network.between(host, neighbour) {
-                self.close(stale);
-            }
-        }
-        self.with(host, |host, scene| host.switch_on(scene));
-        self.connect_to_neighbours(host);
-    }
-
-    fn power_cut(&mut self, host: HostId) {
-        self.hosts[host.0].power_cut();
-        let port = self.network.port(host);
-        let lost = port.up.clear().into_iter().chain(port.down.clear());
-        self.lost_bytes += lost.map(|parcel| parcel.wire_bytes).sum::<u64>();
-        let silent = self.network.open_where(|a, b| a == host || b == host);
-        silent.into_iter().for_each(|peer| self.silence(peer));
-    }
-
-    /// Connects a host to every neighbour that is up and can be reached.
-    fn connect_to_neighbours(&mut self, host: HostId) {
-        for other in self.network.peers(host).to_vec() {
-            let both_up = self.hosts[host.0].is_up() && self.hosts[other.0].is_up();
-            if !both_up || !self.network.may_connect(host, other) {
-                continue;
-            }
-            match self.network.between(host, other) {
-                Some(peer) if self.network.state(peer) == State::Open => continue,
-                Some(stale) => self.close(stale),
-                None => {}
-            }
-            let peer = self.network.connect(host, other);
-            [host, other].into_iter().for_each(|end| self.give(end, Input::PeerConnected(peer)));
-        }
-    }
-
-    /// What is sent on a connection is lost from now on, and noticed later.
-    fn silence(&mut self, peer: PeerId) {
-        if self.network.change(peer, State::Silent) {
-            self.queue.push(self.now + SILENCE_NOTICED_AFTER, Event::Closes(peer));
-        }
-    }
-
-    /// Both ends of a connection know that it is gone, and what waited for it is lost.
-    fn close(&mut self, peer: PeerId) {
-        if !self.network.change(peer, State::Closed) {
-            return;
-        }
-        for end in self.network.ends(peer) {
-            for parcel in self.network.port(end).up.withdraw(|parcel| parcel.peer == peer) {
-                self.lost_bytes += parcel.wire_bytes;
-                let Parcel { release, index, .. } = parcel;
-                self.give(end, Input::Uploaded { to: peer, release, index, outcome: UploadOutcome::Lost });
-            }
-            self.give(end, Input::PeerDisconnected(peer));
-        }
-    }
-
-    /// Hands a host an input at this moment, behind all that is planned for it already.
-    fn give(&mut self, host: HostId, input: Input) {
-        if self.hosts[host.0].is_up() {
-            self.queue.push(self.now, Event::Task(host, self.hosts[host.0].boot, Task::Input(Box::new(input))));
-        }
-    }
-}
-
 /// What is on its way.
 impl Sim<'_> {
     fn say(&mut self, from: HostId, peer: PeerId, said: Said) {
@@ -345,7 +260,7 @@ impl Sim<'_> {
             return;
         }
         let to = self.network.other_end(from, peer);
-        let passed = self.network.port(from).up.control(said.wire_bytes, self.now);
+        let passed = self.control(LinkId::Up(from), said.wire_bytes);
         let at = passed + self.network.latency(from, to);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
     }
@@ -358,6 +273,9 @@ impl Sim<'_> {
         let to = self.network.other_end(from, peer);
         self.hosts[from.0].record.ledger.sent_bytes += wire_bytes;
         let parcel = Parcel { peer, from, to, release, index, content, wire_bytes };
+        if let Some(flows) = self.network.flows() {
+            return flows.push(parcel, self.now);
+        }
         if let Some(at) = self.network.port(from).up.push(parcel, wire_bytes, self.now) {
             self.queue.push(at, Event::Uplink(from, self.hosts[from.0].boot));
         }
@@ -383,6 +301,12 @@ impl Sim<'_> {
         if let Some(at) = next {
             self.queue.push(at, Event::Uplink(from, boot));
         }
+        self.left(parcel);
+    }
+
+    /// A parcel has left its sender.
+    fn left(&mut self, parcel: Parcel) {
+        let from = parcel.from;
         let state = self.network.state(parcel.peer);
         let outcome = if state == State::Closed { UploadOutcome::Lost } else { UploadOutcome::Sent };
         self.with(from, |host, scene| host.uploaded(&parcel, outcome, scene));
@@ -394,10 +318,43 @@ impl Sim<'_> {
         }
     }
 
+    /// Carries a control message over one link. Returns when it has passed.
+    fn control(&mut self, link: LinkId, wire_bytes: u64) -> Time {
+        if let Some(flows) = self.network.flows() {
+            flows.take(link, wire_bytes, self.now);
+        }
+        match link {
+            LinkId::Up(host) => self.network.port(host).up.control(wire_bytes, self.now),
+            LinkId::Down(host) => self.network.port(host).down.control(wire_bytes, self.now),
+        }
+    }
+
+    fn flow_ends(&mut self) {
+        if self.flow_ends_at != Some(self.now) {
+            return; // Planned before an earlier end was.
+        }
+        self.flow_ends_at = None;
+        while let Some(parcel) = self.network.flows().and_then(|flows| flows.passed(self.now)) {
+            self.left(parcel);
+        }
+    }
+
+    /// Sees to it that the next end of a flow is not missed.
+    fn plan_flows(&mut self) {
+        let Some(at) = self.network.flows().and_then(|flows| flows.next_end(self.now)) else { return };
+        if self.flow_ends_at.is_none_or(|planned| at < planned) {
+            self.flow_ends_at = Some(at);
+            self.queue.push(at, Event::FlowEnds);
+        }
+    }
+
     fn parcel_arrives(&mut self, parcel: Parcel) {
         if !self.can_reach(parcel.peer, parcel.to) {
             self.lost_bytes += parcel.wire_bytes;
             return;
+        }
+        if self.network.flows().is_some() {
+            return self.deliver(parcel); // A flow has passed the receiver's downlink as well.
         }
         let (to, wire_bytes) = (parcel.to, parcel.wire_bytes);
         if let Some(at) = self.network.port(to).down.push(parcel, wire_bytes, self.now) {
@@ -416,8 +373,12 @@ impl Sim<'_> {
         if let Some(at) = next {
             self.queue.push(at, Event::Downlink(to, boot));
         }
-        if self.can_reach(parcel.peer, to) {
-            self.with(to, |host, scene| host.receive(parcel, scene));
+        self.deliver(parcel);
+    }
+
+    fn deliver(&mut self, parcel: Parcel) {
+        if self.can_reach(parcel.peer, parcel.to) {
+            self.with(parcel.to, |host, scene| host.receive(parcel, scene));
         } else {
             self.lost_bytes += parcel.wire_bytes;
         }
@@ -481,11 +442,10 @@ impl Sim<'_> {
     }
 
     fn on_the_way_bytes(&self) -> u64 {
-        let on_links = self.network.ports().iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
         let between = self.queue.iter().filter_map(|event| match event {
             Event::ParcelArrives(parcel) => Some(parcel),
             _ => None,
         });
-        on_links.chain(between).map(|parcel| parcel.wire_bytes).sum()
+        self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()
     }
 }
