@@ -1,7 +1,7 @@
 //! A host: a node, and what its driver keeps for it. It hands inputs to the node and carries out what
 //! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
 
-use crate::check::{Check, Ledger};
+use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::network::Parcel;
 use crate::scenario::HostId;
@@ -247,7 +247,7 @@ impl Host {
             return self.drive(arrived(Verdict::Unwanted), scene);
         };
         let chunk = place.release.chunks()[index as usize];
-        if chunk.id != content {
+        if chunk.id != content && !scene.check.is_broken(Rule::Stored) {
             self.record.ledger.wrong_bytes += wire_bytes;
             return self.drive(arrived(Verdict::WrongBytes), scene);
         }
@@ -256,7 +256,9 @@ impl Host {
             self.record.ledger.duplicate_bytes += wire_bytes;
             return self.drive(arrived(Verdict::Stored), scene);
         }
-        self.record.ledger.received_bytes += wire_bytes;
+        if !scene.check.is_broken(Rule::Conserved) {
+            self.record.ledger.received_bytes += wire_bytes;
+        }
         match parcel.from {
             HostId::SEED => self.record.from_seed_bytes += wire_bytes,
             _ => self.record.from_laptops_bytes += wire_bytes,
@@ -268,6 +270,9 @@ impl Host {
     /// Hands an input to the node and carries out all that it asks for.
     pub fn drive(&mut self, input: Input, scene: &mut Scene) {
         let Some(node) = &mut self.node else { return };
+        if scene.check.is_broken(Rule::Alive) && matches!(input, Input::Message { message: Message::Head(_), .. }) {
+            return;
+        }
         scene.trace.input(scene.now, self.id, &input);
         node.handle(scene.now, input);
         while let Some(output) = self.node.as_mut().and_then(Node::poll_output) {
@@ -286,7 +291,9 @@ impl Host {
         if next(&self.node).is_none_or(|at| at > scene.now) {
             return self.plan_wake(scene.now, scene.effects);
         }
-        self.drive(Input::Wakeup, scene);
+        if !scene.check.is_broken(Rule::Woken) {
+            self.drive(Input::Wakeup, scene);
+        }
         scene.check.woken(scene.now, self.id, next(&self.node));
     }
 
@@ -376,12 +383,32 @@ impl Host {
             (Behaviour::Boasts { refuses: false }, Message::Refuse(_)) => return,
             (_, message) => message,
         };
+        self.check_announced(&message, scene);
         let said = Said::new(message);
         scene.effects.extend(to.map(|to| Effect::Say(to, said.clone())));
     }
 
+    fn check_announced(&self, message: &Message, scene: &mut Scene) {
+        let held = match message {
+            _ if self.behaviour != Behaviour::Honest => return,
+            Message::Gained(gained) => {
+                let (durable, indexes) = (self.held(gained.release), gained.indexes.iter().copied());
+                return scene.check.announced(scene.now, self.id, durable, indexes);
+            }
+            Message::Holdings(told) => told,
+            _ => return,
+        };
+        let durable = self.held(held.release);
+        let len = durable.map_or(0, Bitmap::len);
+        let told = if held.held.is_empty() { Some(Bitmap::full(len)) } else { Bitmap::from_bytes(len, &held.held) };
+        scene.check.announced(scene.now, self.id, durable, told.unwrap_or(Bitmap::full(len)).iter());
+    }
+
     fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
         let place = self.places.get(&release);
+        let missing = |place: &Place| (0..place.durable.len()).find(|index| !place.durable.contains(*index));
+        let missing = place.filter(|_| scene.check.is_broken(Rule::Uploaded)).and_then(missing);
+        let index = missing.unwrap_or(index);
         scene.check.uploaded(scene.now, self.id, place.map(|place| &place.durable), index);
         let Some(place) = place else { return };
         let genuine = place.release.chunks()[index as usize].id;
@@ -442,6 +469,9 @@ impl Host {
         self.places.insert(id, place);
         scene.effects.push(Effect::Durable(id, held.iter().collect()));
         self.drive(Input::Prepared { release: id, held, applied }, scene);
+        if scene.check.is_broken(Rule::Applied) {
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(id)));
+        }
     }
 
     fn written(&mut self, parcel: &Parcel, scene: &mut Scene) {
@@ -453,6 +483,9 @@ impl Host {
             scene.effects.push(Effect::Later(at, Task::Synced));
         }
         self.drive(Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict: Verdict::Stored }, scene);
+        if scene.check.is_broken(Rule::Announced) {
+            self.drive(Input::Durable { release, indexes: vec![index] }, scene);
+        }
     }
 
     fn synced(&mut self, scene: &mut Scene) {
@@ -482,6 +515,11 @@ impl Host {
         self.applied = Some(position);
         self.record.applied.entry(position).or_insert(scene.now);
         self.drive(Input::Applied(release), scene);
+        let older = position.checked_sub(1).filter(|_| scene.check.is_broken(Rule::Forward));
+        if let Some(older) = older {
+            let older = scene.publisher.published()[older].release.id();
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(older)));
+        }
     }
 
     /// A granted upload has ended.

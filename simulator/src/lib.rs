@@ -12,6 +12,7 @@
 //! Modules in reading order:
 //!
 //! 1. what is asked: [`scenario`] and what goes wrong in it, [`fault`], with quantities from [`units`];
+//!    [`chaos`] draws both from the rng_seed;
 //! 2. the world: [`queue`] (what happens when), [`link`] and [`maxmin`] (two models of the hosts' access),
 //!    [`network`] (who reaches whom), [`disk`], [`workload`] (the publisher);
 //! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
@@ -22,6 +23,7 @@
 //! hash map; and only `main.rs` and [`report`] touch files.
 
 pub mod bounds;
+pub mod chaos;
 pub mod check;
 pub mod disk;
 pub mod fault;

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use protocol::time::Span;
 use simulator::outcome::{Outcome, ReleaseOutcome};
-use simulator::report;
+use simulator::report::{self, Asked};
 use simulator::scenario::{HostId, Scenario};
 use simulator::sweep::{Row, Sweep};
 use std::io::{self, BufWriter, Write};
@@ -24,6 +24,7 @@ Examples:
   homeroom-sim run simulator/scenarios/classroom.toml --rng-seed 7 --out /tmp/classroom
   homeroom-sim run simulator/scenarios/s4-30.toml --rng-seeds 1..30 --out /tmp/s4-30
   homeroom-sim replay /tmp/classroom
+  homeroom-sim chaos --histories 1000
 
 Exit codes:
   0  all is well
@@ -43,6 +44,18 @@ enum Verb {
     Replay {
         /// The folder that a run has left
         dir: PathBuf,
+    },
+    /// Run many small classrooms in which much goes wrong, each drawn from its number; all must come to a good end
+    Chaos {
+        /// How many, on all cores
+        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+        histories: u64,
+        /// The number of the first
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        first: u64,
+        /// Write every input and output of every host of the first that fails, or of the only one, to this file
+        #[arg(long, value_name = "FILE")]
+        trace: Option<PathBuf>,
     },
 }
 
@@ -65,6 +78,9 @@ struct RunArgs {
     /// The same, of one host only
     #[arg(long, value_name = "HOST", conflicts_with = "trace")]
     log_host: Option<HostId>,
+    /// Add trouble that the rng_seed draws: power cuts, liars, partitions and more, for two minutes at most
+    #[arg(long)]
+    chaos: bool,
     /// Give up after this much virtual time, instead of when the scenario says
     #[arg(long, value_name = "SECONDS")]
     until: Option<u64>,
@@ -80,6 +96,7 @@ fn main() -> ExitCode {
             None => run(&args),
         },
         Verb::Replay { dir } => replay(&dir),
+        Verb::Chaos { histories, first, trace } => chaos(first, histories, trace.as_deref()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -94,7 +111,7 @@ fn main() -> ExitCode {
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let rng_seed = args.rng_seed.context("no rng_seed is given")?;
     let text = report::read_text(&args.file)?;
-    let scenario = read_scenario(&text, &args.file, args.until())?;
+    let scenario = args.scenario_of(&read_scenario(&text, &args.file, args.until())?, rng_seed);
     report::begin(&args.out, &text)?;
     let outcome = if args.trace || args.log_host.is_some() {
         let path = args.out.join("trace.txt");
@@ -103,9 +120,9 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
     } else {
         simulator::run(&scenario, rng_seed)
     };
-    report::finish(&args.out, &outcome, args.until())?;
+    report::finish(&args.out, &outcome, &args.asked())?;
     if args.json {
-        println!("{:#}", report::run_json(&outcome, args.until()));
+        println!("{:#}", report::run_json(&outcome, &args.asked()));
     } else {
         tell(&outcome);
     }
@@ -120,7 +137,8 @@ fn sweep(args: &RunArgs, rng_seeds: RangeInclusive<u64>) -> anyhow::Result<bool>
     let text = report::read_text(&args.file)?;
     let scenario = read_scenario(&text, &args.file, args.until())?;
     report::begin(&args.out, &text)?;
-    let rows = in_parallel(rng_seeds, |rng_seed| Row::of(&simulator::run(&scenario, rng_seed)));
+    let rows =
+        in_parallel(rng_seeds, |rng_seed| Row::of(&simulator::run(&args.scenario_of(&scenario, rng_seed), rng_seed)));
     let sweep = Sweep { rows };
     report::finish_sweep(&args.out, &sweep)?;
     if args.json {
@@ -138,7 +156,10 @@ fn sweep(args: &RunArgs, rng_seeds: RangeInclusive<u64>) -> anyhow::Result<bool>
 
 fn replay(dir: &Path) -> anyhow::Result<bool> {
     let (text, before) = report::read(dir)?;
-    let scenario = read_scenario(&text, &dir.join("scenario.toml"), before.until_us.map(Span))?;
+    let mut scenario = read_scenario(&text, &dir.join("scenario.toml"), before.asked.until_us.map(Span))?;
+    if before.asked.chaos {
+        simulator::chaos::trouble(&mut scenario, before.rng_seed);
+    }
     let outcome = simulator::run(&scenario, before.rng_seed);
     let same = outcome.trace_hash == before.trace_hash;
     if same {
@@ -149,7 +170,41 @@ fn replay(dir: &Path) -> anyhow::Result<bool> {
     Ok(same)
 }
 
+fn chaos(first: u64, histories: u64, trace: Option<&Path>) -> anyhow::Result<bool> {
+    let last = first.saturating_add(histories.max(1) - 1);
+    let failed = in_parallel(first..=last, |rng_seed| {
+        let outcome = simulator::run(&simulator::chaos::history(rng_seed), rng_seed);
+        outcome.failed().then_some(outcome)
+    });
+    let failed: Vec<Outcome> = failed.into_iter().flatten().collect();
+    for outcome in &failed {
+        let rng_seed = outcome.rng_seed;
+        outcome.violations.iter().for_each(|violation| eprintln!("history {rng_seed}: {violation}"));
+        eprintln!("to see it again: homeroom-sim chaos --first {rng_seed} --histories 1 --trace trace.txt");
+    }
+    if let Some(path) = trace {
+        let rng_seed = failed.first().map_or(first, |outcome| outcome.rng_seed);
+        run_traced(&simulator::chaos::history(rng_seed), rng_seed, path, None)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!("{histories} histories from {first} on, {} of them failed", failed.len());
+    Ok(failed.is_empty())
+}
+
 impl RunArgs {
+    /// What is run for an rng_seed.
+    fn scenario_of(&self, scenario: &Scenario, rng_seed: u64) -> Scenario {
+        let mut scenario = scenario.clone();
+        if self.chaos {
+            simulator::chaos::trouble(&mut scenario, rng_seed);
+        }
+        scenario
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { until_us: self.until().map(|until| until.0), chaos: self.chaos }
+    }
+
     fn until(&self) -> Option<Span> {
         self.until.map(Span::from_secs)
     }
@@ -158,7 +213,8 @@ impl RunArgs {
     fn again(&self, rng_seed: u64) -> String {
         let until = self.until.map(|until| format!(" --until {until}")).unwrap_or_default();
         let (file, out) = (self.file.display(), self.out.display());
-        format!("homeroom-sim run {file} --rng-seed {rng_seed} --out {out}{until}")
+        let chaos = if self.chaos { " --chaos" } else { "" };
+        format!("homeroom-sim run {file} --rng-seed {rng_seed} --out {out}{until}{chaos}")
     }
 }
 

@@ -38,10 +38,21 @@ pub enum ReportError {
 pub struct Repeat {
     /// The number it started from.
     pub rng_seed: u64,
-    /// When it was to give up, in microseconds, if not when the scenario says.
-    pub until_us: Option<u64>,
+    /// What was asked beside the scenario.
+    #[serde(flatten)]
+    pub asked: Asked,
     /// Where it came to.
     pub trace_hash: String,
+}
+
+/// What is asked of a run beside its scenario and its rng_seed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Asked {
+    /// When to give up, in microseconds, if not when the scenario says.
+    pub until_us: Option<u64>,
+    /// Whether the rng_seed draws trouble too.
+    #[serde(default)]
+    pub chaos: bool,
 }
 
 /// Makes the folder of a run and puts the scenario there.
@@ -51,8 +62,8 @@ pub fn begin(out: &Path, scenario_text: &str) -> Result<(), ReportError> {
 }
 
 /// Writes down how a run went.
-pub fn finish(out: &Path, outcome: &Outcome, until: Option<Span>) -> Result<(), ReportError> {
-    let text = serde_json::to_string_pretty(&run_json(outcome, until)).unwrap_or_default() + "\n";
+pub fn finish(out: &Path, outcome: &Outcome, asked: &Asked) -> Result<(), ReportError> {
+    let text = serde_json::to_string_pretty(&run_json(outcome, asked)).unwrap_or_default() + "\n";
     write(out.join("run.json"), &text)?;
     write(out.join("hosts.csv"), &hosts_csv(outcome))
 }
@@ -79,14 +90,15 @@ fn write(path: PathBuf, text: &str) -> Result<(), ReportError> {
 }
 
 /// How a run went, for programs.
-pub fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
+pub fn run_json(outcome: &Outcome, asked: &Asked) -> serde_json::Value {
     let ledger = &outcome.ledger;
     json!({
         "schema": 1,
         "scenario": outcome.scenario,
         "model": outcome.model,
         "rng_seed": outcome.rng_seed,
-        "until_us": until.map(|until| until.0),
+        "until_us": asked.until_us,
+        "chaos": asked.chaos,
         "trace_hash": outcome.trace_hash,
         "events": outcome.events,
         "ended_at_s": seconds(outcome.ended_at.0),

@@ -2,7 +2,7 @@
 
 mod world;
 
-use crate::check::{Check, Ledger};
+use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
@@ -149,6 +149,12 @@ impl<'a> Sim<'a> {
         self.finish()
     }
 
+    /// From now on hosts break this rule on purpose.
+    #[cfg(test)]
+    pub fn break_rule(&mut self, rule: Rule) {
+        self.check.broken = Some(rule);
+    }
+
     fn plan_world(&mut self, key: &[u8; 32]) {
         for (number, release) in self.scenario.releases.iter().enumerate() {
             self.plan(release.at, World::Publish(number));
@@ -184,6 +190,9 @@ impl<'a> Sim<'a> {
             Event::World(world) => {
                 self.world_left -= 1;
                 self.change_world(world);
+                if matches!(world, World::PowerCut(_) | World::Cut(_) | World::Heal(_)) {
+                    self.check.conserved(self.now, &self.ledger(), self.on_the_way_bytes());
+                }
                 return true;
             }
             Event::Task(host, boot, task) => {
@@ -283,6 +292,9 @@ impl Sim<'_> {
 
     /// What a chunk costs: its header and, since it is random, its plain bytes.
     fn wire_bytes(&self, release: ManifestId, index: u32) -> u64 {
+        if self.check.is_broken(Rule::Bounded) {
+            return 1;
+        }
         let published = self.publisher.position(release).and_then(|at| self.publisher.published().get(at));
         let bytes = published.map_or(0, |published| published.release.chunks()[index as usize].bytes);
         let encoding = protocol::content::encoding::Encoding::Raw;
