@@ -483,7 +483,7 @@ impl Host {
             scene.effects.push(Effect::Later(at, Task::Synced));
         }
         self.drive(Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict: Verdict::Stored }, scene);
-        if scene.check.is_broken(Rule::Announced) {
+        if self.behaviour == Behaviour::Honest && scene.check.is_broken(Rule::Announced) {
             self.drive(Input::Durable { release, indexes: vec![index] }, scene);
         }
     }

@@ -114,6 +114,7 @@ impl Swarm {
             };
             let Some(index) = picked else {
                 source.dry = true;
+                source.news.clear(); // All of it was looked at.
                 break;
             };
             source.asked(index, now);
