@@ -2,7 +2,7 @@
 //! ends at some moment; from then on nothing more goes wrong, and all that are up and tell no lies must finish.
 
 use crate::fault::{Fault, Partition, Whom};
-use crate::scenario::{Access, HostId, Laptops, Model, ReleasePlan, SCHEMA, Scenario};
+use crate::scenario::{Access, HostId, Laptops, Model, ReleasePlan, SCHEMA, Scenario, StrategyName};
 use protocol::rng::Rng;
 use protocol::time::Span;
 
@@ -49,6 +49,7 @@ pub fn history(rng_seed: u64) -> Scenario {
         schema: SCHEMA,
         name: format!("chaos-{rng_seed}"),
         model,
+        strategy: StrategyName::Ours,
         until: Span(TROUBLE_MAX.0 + FINISHES_WITHIN.0),
         seed,
         laptops: vec![laptops],

@@ -12,7 +12,7 @@ use protocol::content::release::Release;
 use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
-use protocol::mesh::Role;
+use protocol::mesh::{Role, Strategy};
 use protocol::message::{Chunks, Holdings, Message, Slice, WantDocument};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
@@ -55,6 +55,7 @@ pub struct Host {
     pub boot: u32,
     /// What it went through.
     pub record: Record,
+    strategy: Strategy,
     rng_seed: [u8; 32],
     node: Option<Node>,
     wake_at: Option<Time>,
@@ -156,6 +157,7 @@ impl Host {
     pub fn new(
         id: HostId,
         behaviour: Behaviour,
+        strategy: Strategy,
         disk: Disk<(ManifestId, u32)>,
         rng_seed: [u8; 32],
         root: &Arc<[u8]>,
@@ -165,6 +167,7 @@ impl Host {
             behaviour,
             boot: 0,
             record: Record::default(),
+            strategy,
             rng_seed,
             node: None,
             wake_at: None,
@@ -205,6 +208,7 @@ impl Host {
             channel: (!is_seed).then(|| CHANNEL.parse().expect("the workload's channel is a lawful name")),
             applies: !is_seed,
             has_origin: is_seed,
+            strategy: self.strategy,
             upload_slots: UPLOAD_SLOTS,
         };
         let trust = TrustedSet::restore(self.trust_files.iter().cloned()).expect("the stored root is the publisher's");

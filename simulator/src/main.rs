@@ -3,9 +3,11 @@
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use protocol::time::Span;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use simulator::outcome::{Outcome, ReleaseOutcome};
 use simulator::report::{self, Asked};
-use simulator::scenario::{HostId, Scenario};
+use simulator::scenario::{HostId, Scenario, StrategyName};
 use simulator::sweep::{Row, Sweep};
 use std::io::{self, BufWriter, Write};
 use std::ops::RangeInclusive;
@@ -78,6 +80,9 @@ struct RunArgs {
     /// The same, of one host only
     #[arg(long, value_name = "HOST", conflicts_with = "trace")]
     log_host: Option<HostId>,
+    /// Which rules of the swarm are at work, instead of what the scenario says: ours, naive, super-seeding, load-aware
+    #[arg(long, value_name = "NAME", value_parser = strategy)]
+    strategy: Option<StrategyName>,
     /// Add trouble that the rng_seed draws: power cuts, liars, partitions and more, for two minutes at most
     #[arg(long)]
     chaos: bool,
@@ -144,7 +149,8 @@ fn sweep(args: &RunArgs, rng_seeds: RangeInclusive<u64>) -> anyhow::Result<bool>
     if args.json {
         println!("{:#}", sweep.json());
     } else {
-        println!("{} runs of {}, model {}", sweep.rows.len(), scenario.name, scenario.model);
+        let strategy = args.strategy.unwrap_or(scenario.strategy);
+        println!("{} runs of {}, model {}, strategy {strategy}", sweep.rows.len(), scenario.name, scenario.model);
         print!("{}", sweep.table());
     }
     for row in sweep.failed() {
@@ -157,6 +163,7 @@ fn sweep(args: &RunArgs, rng_seeds: RangeInclusive<u64>) -> anyhow::Result<bool>
 fn replay(dir: &Path) -> anyhow::Result<bool> {
     let (text, before) = report::read(dir)?;
     let mut scenario = read_scenario(&text, &dir.join("scenario.toml"), before.asked.until_us.map(Span))?;
+    scenario.strategy = before.asked.strategy.unwrap_or(scenario.strategy);
     if before.asked.chaos {
         simulator::chaos::trouble(&mut scenario, before.rng_seed);
     }
@@ -195,6 +202,7 @@ impl RunArgs {
     /// What is run for an rng_seed.
     fn scenario_of(&self, scenario: &Scenario, rng_seed: u64) -> Scenario {
         let mut scenario = scenario.clone();
+        scenario.strategy = self.strategy.unwrap_or(scenario.strategy);
         if self.chaos {
             simulator::chaos::trouble(&mut scenario, rng_seed);
         }
@@ -202,7 +210,7 @@ impl RunArgs {
     }
 
     fn asked(&self) -> Asked {
-        Asked { until_us: self.until().map(|until| until.0), chaos: self.chaos }
+        Asked { until_us: self.until().map(|until| until.0), strategy: self.strategy, chaos: self.chaos }
     }
 
     fn until(&self) -> Option<Span> {
@@ -213,8 +221,9 @@ impl RunArgs {
     fn again(&self, rng_seed: u64) -> String {
         let until = self.until.map(|until| format!(" --until {until}")).unwrap_or_default();
         let (file, out) = (self.file.display(), self.out.display());
+        let strategy = self.strategy.map(|strategy| format!(" --strategy {strategy}")).unwrap_or_default();
         let chaos = if self.chaos { " --chaos" } else { "" };
-        format!("homeroom-sim run {file} --rng-seed {rng_seed} --out {out}{until}{chaos}")
+        format!("homeroom-sim run {file} --rng-seed {rng_seed} --out {out}{until}{strategy}{chaos}")
     }
 }
 
@@ -249,6 +258,10 @@ fn rng_seeds(text: &str) -> anyhow::Result<RangeInclusive<u64>> {
         bail!("the last must not be less than the first, nor without bound");
     }
     Ok(first..=last)
+}
+
+fn strategy(name: &str) -> Result<StrategyName, serde::de::value::Error> {
+    StrategyName::deserialize(name.into_deserializer())
 }
 
 fn read_scenario(text: &str, file: &Path, until: Option<Span>) -> anyhow::Result<Scenario> {
@@ -288,7 +301,7 @@ impl<W: Write> Write for OneHost<W> {
 }
 
 fn tell(outcome: &Outcome) {
-    println!("model {}, rng_seed {}", outcome.model, outcome.rng_seed);
+    println!("model {}, strategy {}, rng_seed {}", outcome.model, outcome.strategy, outcome.rng_seed);
     outcome.releases.iter().for_each(tell_release);
     let (copies, duplicate, waste) = (outcome.seed_copies(), outcome.duplicate_percent(), outcome.waste_percent());
     println!("the seed sent {copies:.2} copies; {duplicate:.2} % of what was sent was not needed");

@@ -4,7 +4,7 @@ use crate::bounds::{Uplink, Work, kumar_ross, mundinger_weber_weiss};
 use crate::check::{Ledger, Violation};
 use crate::fault::Troubles;
 use crate::host::{Behaviour, Host};
-use crate::scenario::{HostId, Model, Scenario};
+use crate::scenario::{HostId, Model, Scenario, StrategyName};
 use crate::workload::{Published, Publisher};
 use protocol::bitmap::Bitmap;
 use protocol::time::{Span, Time};
@@ -16,6 +16,8 @@ pub struct Outcome {
     pub scenario: String,
     /// How the network was modelled.
     pub model: Model,
+    /// Which rules of the swarm were at work.
+    pub strategy: StrategyName,
     /// What the run's randomness came from.
     pub rng_seed: u64,
     /// The hash over all inputs and outputs, in hexadecimal.

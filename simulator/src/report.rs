@@ -2,6 +2,7 @@
 //! host). With the first two anybody can run it again. Many runs leave `runs.csv` (a row a run) instead of the last two.
 
 use crate::outcome::{HostOutcome, Outcome, ReleaseOutcome};
+use crate::scenario::StrategyName;
 use crate::sweep::Sweep;
 use protocol::time::{Span, Time};
 use serde::Deserialize;
@@ -50,6 +51,8 @@ pub struct Repeat {
 pub struct Asked {
     /// When to give up, in microseconds, if not when the scenario says.
     pub until_us: Option<u64>,
+    /// Which rules of the swarm are at work, if not those that the scenario says.
+    pub strategy: Option<StrategyName>,
     /// Whether the rng_seed draws trouble too.
     #[serde(default)]
     pub chaos: bool,
@@ -96,6 +99,7 @@ pub fn run_json(outcome: &Outcome, asked: &Asked) -> serde_json::Value {
         "schema": 1,
         "scenario": outcome.scenario,
         "model": outcome.model,
+        "strategy": outcome.strategy,
         "rng_seed": outcome.rng_seed,
         "until_us": asked.until_us,
         "chaos": asked.chaos,

@@ -6,6 +6,7 @@ use crate::fault::{Fault, Partition, Troubles, Whom};
 use crate::units;
 use protocol::content::version::Version;
 use protocol::limits::CHUNK_BYTES_MAX;
+use protocol::mesh::Strategy;
 use protocol::time::Span;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,6 +28,9 @@ pub struct Scenario {
     /// How the network is modelled.
     #[serde(default)]
     pub model: Model,
+    /// Which rules of the swarm are at work.
+    #[serde(default)]
+    pub strategy: StrategyName,
     /// When to give up.
     #[serde(deserialize_with = "units::span")]
     pub until: Span,
@@ -56,12 +60,43 @@ pub enum Model {
     MaxMin,
 }
 
+/// Which rules of the swarm are at work, by name; named in every output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// What is shipped.
+    #[default]
+    Ours,
+    /// The rarest first, of each peer the same number, and of the seed as of any peer.
+    Naive,
+    /// Naive, but that the seed chooses what it sends.
+    SuperSeeding,
+    /// Naive, but that more is asked of whom delivers faster.
+    LoadAware,
+}
+
+impl StrategyName {
+    /// The rules.
+    pub fn rules(self) -> Strategy {
+        let rules = |super_seeding, load_aware| Strategy { super_seeding, load_aware };
+        match self {
+            StrategyName::Ours => Strategy::default(),
+            StrategyName::Naive => rules(false, false),
+            StrategyName::SuperSeeding => rules(true, false),
+            StrategyName::LoadAware => rules(false, true),
+        }
+    }
+}
+
+impl fmt::Display for StrategyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Model::Queue => "queue",
-            Model::MaxMin => "maxmin",
-        })
+        self.serialize(f)
     }
 }
 

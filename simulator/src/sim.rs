@@ -101,7 +101,7 @@ impl<'a> Sim<'a> {
         let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
         let hosts = disks.zip(0..).map(|((bytes_per_s, sync), number)| {
             let (host, disk) = (HostId(number), Disk::new(bytes_per_s, sync));
-            Host::new(host, troubles.behaviour(host), disk, key, publisher.root())
+            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key, publisher.root())
         });
         let hosts = hosts.collect();
         let mut sim = Self {
@@ -431,6 +431,7 @@ impl Sim<'_> {
         Ok(Outcome {
             scenario: self.scenario.name.clone(),
             model: self.scenario.model,
+            strategy: self.scenario.strategy,
             rng_seed: self.rng_seed,
             trace_hash: self.trace.finish()?,
             events: self.events,
