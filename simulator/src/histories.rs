@@ -5,7 +5,7 @@ use crate::chaos;
 use crate::check::Rule;
 use crate::outcome::{HostOutcome, Outcome};
 use crate::run;
-use crate::scenario::Scenario;
+use crate::scenario::{Model, Scenario, StrategyName};
 use crate::sim::Sim;
 use expect_test::expect_file;
 use protocol::time::Span;
@@ -89,6 +89,29 @@ fn writing_the_trace_as_text_changes_nothing() {
     let outcome = crate::run_traced(&scenario, 3, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().lines().count() > 100);
     assert_eq!(outcome.trace_hash, run(&scenario, 3).trace_hash);
+}
+
+#[test]
+fn a_school_that_chooses_sends_fewer_copies_than_one_that_is_asked() {
+    let mut scenario = classroom(12, &release("1.0", 0, 400, 0));
+    let mut copies = |strategy| {
+        scenario.strategy = strategy;
+        good(&scenario, 1).seed_copies()
+    };
+    let naive = copies(StrategyName::Naive);
+    for chooses in [StrategyName::Ours, StrategyName::SuperSeeding] {
+        assert!(1.1 * copies(chooses) < naive, "{chooses}: {}, naive: {naive}", copies(chooses));
+    }
+}
+
+#[test]
+fn both_models_of_the_network_tell_about_the_same_of_a_calm_classroom() {
+    let mut scenario = classroom(8, &release("1.0", 0, 400, 0));
+    let queue = good(&scenario, 1).time();
+    scenario.model = Model::MaxMin;
+    let maxmin = good(&scenario, 1).time();
+    assert_ne!(queue, maxmin);
+    assert!(10 * queue.0.abs_diff(maxmin.0) < queue.0, "{queue:?} and {maxmin:?}");
 }
 
 /// A thousand histories in all, in parts that run side by side.
