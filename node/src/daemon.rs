@@ -17,7 +17,7 @@ use protocol::content::name::ChannelName;
 use protocol::id::PeerId;
 use protocol::input::{Input, UploadOutcome, Verdict};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
-use protocol::mesh::Role;
+use protocol::mesh::{Role, Strategy};
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
@@ -120,8 +120,14 @@ impl Daemon {
         } else {
             None
         };
-        let config =
-            Config { role, channel, applies: options.applies, has_origin: origin.is_some(), upload_slots: UPLOADS_MAX };
+        let config = Config {
+            role,
+            channel,
+            applies: options.applies,
+            has_origin: origin.is_some(),
+            strategy: Strategy::default(),
+            upload_slots: UPLOADS_MAX,
+        };
         let mut rng_seed = [0; 32];
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
         reporter.started(address)?;

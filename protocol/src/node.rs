@@ -15,7 +15,7 @@ use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
-use crate::mesh::{Ask, Peers, Role, Swarm, Uploads};
+use crate::mesh::{Ask, Peers, Role, Strategy, Swarm, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
 use crate::refresh::Refresh;
@@ -44,6 +44,8 @@ pub struct Config {
     pub applies: bool,
     /// Whether there is a static repository to read.
     pub has_origin: bool,
+    /// Which rules of the swarm are at work.
+    pub strategy: Strategy,
     /// Chunks that the driver can read and send at once.
     pub upload_slots: usize,
 }

@@ -7,6 +7,29 @@ use protocol::id::ChunkId;
 use protocol::time::{Span, Time};
 use std::fmt;
 
+/// A rule of which this module sees to it that nobody breaks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Only the publisher's bytes are stored as a chunk.
+    Stored,
+    /// A host announces only what it holds durably.
+    Announced,
+    /// A host sends only what it holds durably.
+    Uploaded,
+    /// Only a whole release is applied.
+    Applied,
+    /// No older release follows a newer one.
+    Forward,
+    /// A node that is woken does what is due.
+    Woken,
+    /// Each byte that is sent has exactly one fate.
+    Conserved,
+    /// Nothing is faster than its lower bound.
+    Bounded,
+    /// Whoever is up, and tells no lies, ends with the newest release.
+    Alive,
+}
+
 /// Something happened that must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -14,6 +37,8 @@ pub struct Violation {
     pub at: Time,
     /// Where.
     pub host: HostId,
+    /// Against which rule.
+    pub rule: Rule,
     /// What.
     pub what: String,
 }
@@ -37,9 +62,40 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 pub struct Check {
     violations: Vec<Violation>,
+    /// The rule that a test has hosts break on purpose, to see that it is found.
+    #[cfg(test)]
+    pub broken: Option<Rule>,
+}
+
+#[cfg(test)]
+impl Rule {
+    /// Every rule there is.
+    pub const ALL: [Rule; 9] = [
+        Rule::Stored,
+        Rule::Announced,
+        Rule::Uploaded,
+        Rule::Applied,
+        Rule::Forward,
+        Rule::Woken,
+        Rule::Conserved,
+        Rule::Bounded,
+        Rule::Alive,
+    ];
 }
 
 impl Check {
+    /// Whether hosts are to break this rule: never outside of tests.
+    #[cfg(not(test))]
+    pub fn is_broken(&self, _: Rule) -> bool {
+        false
+    }
+
+    /// Whether hosts are to break this rule.
+    #[cfg(test)]
+    pub fn is_broken(&self, rule: Rule) -> bool {
+        self.broken == Some(rule)
+    }
+
     /// What was found.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
@@ -53,14 +109,27 @@ impl Check {
     /// A host stored bytes as a chunk: they must be the publisher's.
     pub fn stored(&mut self, at: Time, host: HostId, published: Option<ChunkId>, content: ChunkId) {
         if published != Some(content) {
-            self.violated(at, host, format!("stored {content:?} in the place of {published:?}"));
+            self.violated(Rule::Stored, at, host, format!("stored {content:?} in the place of {published:?}"));
+        }
+    }
+
+    /// A host says that it holds chunks: it must hold them durably, so that no power cut makes it a liar.
+    pub fn announced(
+        &mut self,
+        at: Time,
+        host: HostId,
+        durable: Option<&Bitmap>,
+        mut indexes: impl Iterator<Item = u32>,
+    ) {
+        if let Some(index) = indexes.find(|index| !durable.is_some_and(|durable| durable.contains(*index))) {
+            self.violated(Rule::Announced, at, host, format!("says that it holds chunk {index}, which it does not"));
         }
     }
 
     /// A host uploads a chunk: it must hold it durably, because it said so.
     pub fn uploaded(&mut self, at: Time, host: HostId, durable: Option<&Bitmap>, index: u32) {
         if !durable.is_some_and(|durable| durable.contains(index)) {
-            self.violated(at, host, format!("uploads chunk {index}, which it does not hold"));
+            self.violated(Rule::Uploaded, at, host, format!("uploads chunk {index}, which it does not hold"));
         }
     }
 
@@ -68,17 +137,22 @@ impl Check {
     /// and never go back.
     pub fn applied(&mut self, at: Time, host: HostId, durable: &Bitmap, before: Option<usize>, position: usize) {
         if !durable.is_full() {
-            self.violated(at, host, format!("applied release {position} with {durable:?} chunks"));
+            self.violated(Rule::Applied, at, host, format!("applied release {position} with {durable:?} chunks"));
         }
         if before.is_some_and(|before| before > position) {
-            self.violated(at, host, format!("went back from release {before:?} to {position}"));
+            self.violated(Rule::Forward, at, host, format!("went back from release {before:?} to {position}"));
         }
     }
 
     /// A host was woken and names the next moment: it must be a later one, or it would spin.
     pub fn woken(&mut self, at: Time, host: HostId, next: Option<Time>) {
         if next.is_some_and(|next| next <= at) {
-            self.violated(at, host, "was woken, and wants to be woken at the same moment again".to_owned());
+            self.violated(
+                Rule::Woken,
+                at,
+                host,
+                "was woken, and wants to be woken at the same moment again".to_owned(),
+            );
         }
     }
 
@@ -87,6 +161,7 @@ impl Check {
         let fates = ledger.received_bytes + ledger.duplicate_bytes + ledger.wrong_bytes + ledger.lost_bytes;
         if ledger.sent_bytes != fates + on_the_way_bytes {
             self.violated(
+                Rule::Conserved,
                 at,
                 HostId::SEED,
                 format!("bytes are not conserved: {ledger:?}, {on_the_way_bytes} on the way"),
@@ -97,7 +172,12 @@ impl Check {
     /// Nothing is faster than its lower bound.
     pub fn bounded(&mut self, at: Time, took: Span, bound: Span) {
         if took < bound {
-            self.violated(at, HostId::SEED, format!("took {} us, less than the bound of {} us", took.0, bound.0));
+            self.violated(
+                Rule::Bounded,
+                at,
+                HostId::SEED,
+                format!("took {} us, less than the bound of {} us", took.0, bound.0),
+            );
         }
     }
 
@@ -105,12 +185,12 @@ impl Check {
     pub fn alive(&mut self, at: Time, host: HostId, stage: Option<&str>, applied: Option<usize>, newest: usize) {
         if applied != Some(newest) {
             let stage = stage.unwrap_or("has not heard of it");
-            self.violated(at, host, format!("has applied {applied:?} and not release {newest}: {stage}"));
+            self.violated(Rule::Alive, at, host, format!("has applied {applied:?} and not release {newest}: {stage}"));
         }
     }
 
-    fn violated(&mut self, at: Time, host: HostId, what: String) {
-        self.violations.push(Violation { at, host, what });
+    fn violated(&mut self, rule: Rule, at: Time, host: HostId, what: String) {
+        self.violations.push(Violation { at, host, rule, what });
     }
 }
 
@@ -138,6 +218,16 @@ mod tests {
         assert!(!fires(|check| check.stored(Time(0), ANN, Some(right), right)));
         assert!(fires(|check| check.stored(Time(0), ANN, Some(right), wrong)));
         assert!(fires(|check| check.stored(Time(0), ANN, None, wrong)));
+    }
+
+    #[test]
+    fn a_boast_is_found() {
+        let mut held = Bitmap::new(3);
+        held.insert(1);
+        assert!(!fires(|check| check.announced(Time(0), ANN, Some(&held), [1].into_iter())));
+        assert!(!fires(|check| check.announced(Time(0), ANN, None, [].into_iter())));
+        assert!(fires(|check| check.announced(Time(0), ANN, Some(&held), [1, 2].into_iter())));
+        assert!(fires(|check| check.announced(Time(0), ANN, None, [1].into_iter())));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Whole histories of small classrooms: whatever goes wrong, all honest laptops end with the newest release, and no
 //! check ever finds anything.
 
+use crate::chaos;
+use crate::check::Rule;
 use crate::outcome::{HostOutcome, Outcome};
 use crate::run;
-use crate::scenario::Scenario;
+use crate::scenario::{Model, Scenario, StrategyName};
+use crate::sim::Sim;
 use expect_test::expect_file;
-use protocol::rng::Rng;
+use protocol::time::Span;
 use std::fmt::Write as _;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
@@ -88,43 +91,72 @@ fn writing_the_trace_as_text_changes_nothing() {
     assert_eq!(outcome.trace_hash, run(&scenario, 3).trace_hash);
 }
 
-/// Deaths for a while and for good, liars, stalls, partitions and latecomers, drawn from the rng_seed.
-fn troubled(rng_seed: u64) -> Scenario {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&rng_seed.to_le_bytes());
-    let mut rng = Rng::new(&key, 0, "troubles");
-    let laptops = 3 + rng.below(5);
-    let chunks = 20 + rng.below(60);
-    let mut more = release("1.0", 0, chunks, 0) + &release("1.1", 5 + rng.below(60), chunks, rng.below(101));
-    for number in 1..=laptops {
-        let host = format!("laptop-{number}");
-        let at_ms = rng.below(4_000);
-        let returns_ms = at_ms + 1 + rng.below(90_000);
-        more += &match rng.below(10) {
-            0 => fault("dies", &host, &format!("at = \"{at_ms}ms\"")),
-            1 | 2 => fault("dies", &host, &format!("at = \"{at_ms}ms\"\nreturns = \"{returns_ms}ms\"")),
-            3 => fault("lies", &host, ""),
-            4 => fault("stalls", &host, ""),
-            5 => fault("joins", &host, &format!("at = \"{}ms\"", rng.below(120_000))),
-            _ => String::new(),
-        };
+#[test]
+fn a_school_that_chooses_sends_fewer_copies_than_one_that_is_asked() {
+    let mut scenario = classroom(12, &release("1.0", 0, 400, 0));
+    let mut copies = |strategy| {
+        scenario.strategy = strategy;
+        good(&scenario, 1).seed_copies()
+    };
+    let naive = copies(StrategyName::Naive);
+    for chooses in [StrategyName::Ours, StrategyName::SuperSeeding] {
+        assert!(1.1 * copies(chooses) < naive, "{chooses}: {}, naive: {naive}", copies(chooses));
     }
-    if rng.below(3) == 0 {
-        more += &fault("dies", "seed", &format!("at = \"{}ms\"\nreturns = \"40s\"", rng.below(3_000)));
-    }
-    if rng.below(3) == 0 {
-        let (from_ms, until_ms) = (rng.below(3_000), 3_000 + rng.below(60_000));
-        more += &format!(
-            "[[partition]]\nhosts = [\"laptop-1\", \"laptop-2\"]\nfrom = \"{from_ms}ms\"\nuntil = \"{until_ms}ms\"\n"
-        );
-    }
-    classroom(usize::try_from(laptops).unwrap(), &more)
 }
 
 #[test]
-fn fifty_troubled_classrooms_all_converge() {
-    for rng_seed in 0..50 {
-        good(&troubled(rng_seed), rng_seed);
+fn both_models_of_the_network_tell_about_the_same_of_a_calm_classroom() {
+    let mut scenario = classroom(8, &release("1.0", 0, 400, 0));
+    let queue = good(&scenario, 1).time();
+    scenario.model = Model::MaxMin;
+    let maxmin = good(&scenario, 1).time();
+    assert_ne!(queue, maxmin);
+    assert!(10 * queue.0.abs_diff(maxmin.0) < queue.0, "{queue:?} and {maxmin:?}");
+}
+
+/// A thousand histories in all, in parts that run side by side.
+fn chaos(rng_seeds: std::ops::Range<u64>) {
+    for rng_seed in rng_seeds {
+        let outcome = run(&chaos::history(rng_seed), rng_seed);
+        assert!(!outcome.failed(), "homeroom-sim chaos --first {rng_seed} --histories 1: {:#?}", outcome.violations);
+    }
+}
+
+#[test]
+fn whatever_happens_the_first_250_classrooms_converge() {
+    chaos(0..250);
+}
+
+#[test]
+fn whatever_happens_the_second_250_classrooms_converge() {
+    chaos(250..500);
+}
+
+#[test]
+fn whatever_happens_the_third_250_classrooms_converge() {
+    chaos(500..750);
+}
+
+#[test]
+fn whatever_happens_the_fourth_250_classrooms_converge() {
+    chaos(750..1000);
+}
+
+/// A classroom where each rule has an occasion to be broken.
+#[test]
+fn a_host_that_breaks_a_rule_is_found_whichever_it_is() {
+    let troubles = release("1.0", 0, 600, 0)
+        + &release("1.1", 20, 600, 80)
+        + &fault("lies", "laptop-2", "")
+        + &fault("dies", "laptop-3", "at = \"1s\"\nreturns = \"9s\"");
+    let mut scenario = classroom(6, &troubles);
+    scenario.until = Span::from_secs(600);
+    assert_eq!(run(&scenario, 1).violations, []);
+    for rule in Rule::ALL {
+        let mut sim = Sim::new(&scenario, 1, None);
+        sim.break_rule(rule);
+        let violations = sim.run().unwrap().violations;
+        assert!(violations.iter().any(|found| found.rule == rule), "{rule:?}, and found was {violations:?}");
     }
 }
 

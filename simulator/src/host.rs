@@ -1,7 +1,7 @@
 //! A host: a node, and what its driver keeps for it. It hands inputs to the node and carries out what
 //! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
 
-use crate::check::{Check, Ledger};
+use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::network::Parcel;
 use crate::scenario::HostId;
@@ -12,8 +12,8 @@ use protocol::content::release::Release;
 use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
-use protocol::mesh::Role;
-use protocol::message::{Message, Slice, WantDocument};
+use protocol::mesh::{Role, Strategy};
+use protocol::message::{Chunks, Holdings, Message, Slice, WantDocument};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::rng::Rng;
@@ -38,6 +38,11 @@ pub enum Behaviour {
     Lies,
     /// Never sends a chunk.
     Stalls,
+    /// Says that it holds every chunk, and never sends one.
+    Boasts {
+        /// Whether it says no to each request; it keeps silent otherwise.
+        refuses: bool,
+    },
 }
 
 /// A simulated device.
@@ -50,6 +55,7 @@ pub struct Host {
     pub boot: u32,
     /// What it went through.
     pub record: Record,
+    strategy: Strategy,
     rng_seed: [u8; 32],
     node: Option<Node>,
     wake_at: Option<Time>,
@@ -151,6 +157,7 @@ impl Host {
     pub fn new(
         id: HostId,
         behaviour: Behaviour,
+        strategy: Strategy,
         disk: Disk<(ManifestId, u32)>,
         rng_seed: [u8; 32],
         root: &Arc<[u8]>,
@@ -160,6 +167,7 @@ impl Host {
             behaviour,
             boot: 0,
             record: Record::default(),
+            strategy,
             rng_seed,
             node: None,
             wake_at: None,
@@ -200,6 +208,7 @@ impl Host {
             channel: (!is_seed).then(|| CHANNEL.parse().expect("the workload's channel is a lawful name")),
             applies: !is_seed,
             has_origin: is_seed,
+            strategy: self.strategy,
             upload_slots: UPLOAD_SLOTS,
         };
         let trust = TrustedSet::restore(self.trust_files.iter().cloned()).expect("the stored root is the publisher's");
@@ -242,7 +251,7 @@ impl Host {
             return self.drive(arrived(Verdict::Unwanted), scene);
         };
         let chunk = place.release.chunks()[index as usize];
-        if chunk.id != content {
+        if chunk.id != content && !scene.check.is_broken(Rule::Stored) {
             self.record.ledger.wrong_bytes += wire_bytes;
             return self.drive(arrived(Verdict::WrongBytes), scene);
         }
@@ -251,7 +260,9 @@ impl Host {
             self.record.ledger.duplicate_bytes += wire_bytes;
             return self.drive(arrived(Verdict::Stored), scene);
         }
-        self.record.ledger.received_bytes += wire_bytes;
+        if !scene.check.is_broken(Rule::Conserved) {
+            self.record.ledger.received_bytes += wire_bytes;
+        }
         match parcel.from {
             HostId::SEED => self.record.from_seed_bytes += wire_bytes,
             _ => self.record.from_laptops_bytes += wire_bytes,
@@ -263,6 +274,9 @@ impl Host {
     /// Hands an input to the node and carries out all that it asks for.
     pub fn drive(&mut self, input: Input, scene: &mut Scene) {
         let Some(node) = &mut self.node else { return };
+        if scene.check.is_broken(Rule::Alive) && matches!(input, Input::Message { message: Message::Head(_), .. }) {
+            return;
+        }
         scene.trace.input(scene.now, self.id, &input);
         node.handle(scene.now, input);
         while let Some(output) = self.node.as_mut().and_then(Node::poll_output) {
@@ -281,7 +295,9 @@ impl Host {
         if next(&self.node).is_none_or(|at| at > scene.now) {
             return self.plan_wake(scene.now, scene.effects);
         }
-        self.drive(Input::Wakeup, scene);
+        if !scene.check.is_broken(Rule::Woken) {
+            self.drive(Input::Wakeup, scene);
+        }
         scene.check.woken(scene.now, self.id, next(&self.node));
     }
 
@@ -298,11 +314,8 @@ impl Host {
         let soon = scene.now + SMALL_READ;
         let mut answer = |at, input| scene.effects.push(Effect::Later(at, Task::Input(Box::new(input))));
         match output {
-            Output::Send { to, message } => scene.effects.push(Effect::Say(to, Said::new(message))),
-            Output::SendAll { to, message } => {
-                let said = Said::new(message);
-                scene.effects.extend(to.into_iter().map(|to| Effect::Say(to, said.clone())));
-            }
+            Output::Send { to, message } => self.say(std::iter::once(to), message, scene),
+            Output::SendAll { to, message } => self.say(to.into_iter(), message, scene),
             Output::Upload { to, release, index } => self.upload(to, release, index, scene),
             Output::SendDocument { to, want } => {
                 let message = self.slice(&want, scene.publisher);
@@ -365,8 +378,41 @@ impl Host {
         })
     }
 
+    fn say(&self, to: impl Iterator<Item = PeerId>, message: Message, scene: &mut Scene) {
+        let message = match (self.behaviour, message) {
+            // No bit at all means every chunk.
+            (Behaviour::Boasts { .. }, Message::Holdings(told)) => {
+                Message::Holdings(Holdings { held: Default::default(), ..told })
+            }
+            (Behaviour::Boasts { refuses: false }, Message::Refuse(_)) => return,
+            (_, message) => message,
+        };
+        self.check_announced(&message, scene);
+        let said = Said::new(message);
+        scene.effects.extend(to.map(|to| Effect::Say(to, said.clone())));
+    }
+
+    fn check_announced(&self, message: &Message, scene: &mut Scene) {
+        let held = match message {
+            _ if self.behaviour != Behaviour::Honest => return,
+            Message::Gained(gained) => {
+                let (durable, indexes) = (self.held(gained.release), gained.indexes.iter().copied());
+                return scene.check.announced(scene.now, self.id, durable, indexes);
+            }
+            Message::Holdings(told) => told,
+            _ => return,
+        };
+        let durable = self.held(held.release);
+        let len = durable.map_or(0, Bitmap::len);
+        let told = if held.held.is_empty() { Some(Bitmap::full(len)) } else { Bitmap::from_bytes(len, &held.held) };
+        scene.check.announced(scene.now, self.id, durable, told.unwrap_or(Bitmap::full(len)).iter());
+    }
+
     fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
         let place = self.places.get(&release);
+        let missing = |place: &Place| (0..place.durable.len()).find(|index| !place.durable.contains(*index));
+        let missing = place.filter(|_| scene.check.is_broken(Rule::Uploaded)).and_then(missing);
+        let index = missing.unwrap_or(index);
         scene.check.uploaded(scene.now, self.id, place.map(|place| &place.durable), index);
         let Some(place) = place else { return };
         let genuine = place.release.chunks()[index as usize].id;
@@ -377,6 +423,11 @@ impl Host {
                 scene.effects.push(Effect::Upload(to, release, index, polluted));
             }
             Behaviour::Stalls => {}
+            Behaviour::Boasts { refuses: false } => {}
+            Behaviour::Boasts { refuses: true } => {
+                let refusal = Message::Refuse(Chunks { release, indexes: vec![index] });
+                scene.effects.push(Effect::Say(to, Said::new(refusal)));
+            }
         }
     }
 
@@ -422,6 +473,9 @@ impl Host {
         self.places.insert(id, place);
         scene.effects.push(Effect::Durable(id, held.iter().collect()));
         self.drive(Input::Prepared { release: id, held, applied }, scene);
+        if scene.check.is_broken(Rule::Applied) {
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(id)));
+        }
     }
 
     fn written(&mut self, parcel: &Parcel, scene: &mut Scene) {
@@ -433,6 +487,9 @@ impl Host {
             scene.effects.push(Effect::Later(at, Task::Synced));
         }
         self.drive(Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict: Verdict::Stored }, scene);
+        if self.behaviour == Behaviour::Honest && scene.check.is_broken(Rule::Announced) {
+            self.drive(Input::Durable { release, indexes: vec![index] }, scene);
+        }
     }
 
     fn synced(&mut self, scene: &mut Scene) {
@@ -462,6 +519,11 @@ impl Host {
         self.applied = Some(position);
         self.record.applied.entry(position).or_insert(scene.now);
         self.drive(Input::Applied(release), scene);
+        let older = position.checked_sub(1).filter(|_| scene.check.is_broken(Rule::Forward));
+        if let Some(older) = older {
+            let older = scene.publisher.published()[older].release.id();
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(older)));
+        }
     }
 
     /// A granted upload has ended.

@@ -11,26 +11,32 @@
 //!
 //! Modules in reading order:
 //!
-//! 1. what is asked: [`scenario`], with quantities from [`units`];
-//! 2. the world: [`queue`] (what happens when), [`link`] (one direction of a host's access), [`network`] (who reaches
-//!    whom), [`disk`], [`workload`] (the publisher);
+//! 1. what is asked: [`scenario`] and what goes wrong in it, [`fault`], with quantities from [`units`];
+//!    [`chaos`] draws both from the rng_seed;
+//! 2. the world: [`queue`] (what happens when), [`link`] and [`maxmin`] (two models of the hosts' access),
+//!    [`network`] (who reaches whom), [`disk`], [`workload`] (the publisher);
 //! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
-//! 4. what comes out: [`trace`], [`check`], [`bounds`], [`outcome`]; [`report`] writes it to files.
+//! 4. what comes out: [`trace`], [`check`], [`bounds`], [`outcome`]; [`sweep`] sums up many runs, [`report`]
+//!    writes to files.
 //!
 //! Time is integer microseconds; nothing here reads a clock, starts a thread or depends on the order of a
 //! hash map; and only `main.rs` and [`report`] touch files.
 
 pub mod bounds;
+pub mod chaos;
 pub mod check;
 pub mod disk;
+pub mod fault;
 pub mod host;
 pub mod link;
+pub mod maxmin;
 pub mod network;
 pub mod outcome;
 pub mod queue;
 pub mod report;
 pub mod scenario;
 pub mod sim;
+pub mod sweep;
 pub mod trace;
 pub mod units;
 pub mod workload;

@@ -1,7 +1,9 @@
 //! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
 
+use crate::fault::Troubles;
 use crate::link::Link;
-use crate::scenario::{HostId, Scenario};
+use crate::maxmin::Flows;
+use crate::scenario::{Access, HostId, Model, Scenario};
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::limits::PEERS_MAX;
 use protocol::rng::Rng;
@@ -58,6 +60,7 @@ pub enum State {
 /// The network between the hosts.
 pub struct Network {
     ports: Vec<Port>,
+    flows: Option<Flows>,
     peers: Vec<Vec<HostId>>,
     connections: Vec<Connection>,
     /// By pair, the lower host first, the newest connection.
@@ -68,15 +71,21 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of a scenario: no connection stands.
-    pub fn new(scenario: &Scenario, rng_seed: &[u8; 32]) -> Self {
-        let port = |up, down, latency| Port { up: Link::new(up), down: Link::new(down), latency };
-        let seed = &scenario.seed;
-        let seed = std::iter::once(port(seed.up_bits_per_s, seed.down_bits_per_s, seed.latency));
-        let laptops =
-            scenario.each_laptop().map(|laptop| port(laptop.up_bits_per_s, laptop.down_bits_per_s, laptop.latency));
+    /// The network of a scenario: no connection stands. In the model `maxmin` the ports carry control messages only.
+    pub fn new(scenario: &Scenario, troubles: &Troubles, rng_seed: &[u8; 32]) -> Self {
+        let Access { up_bits_per_s, down_bits_per_s, latency } = scenario.seed;
+        let seed = std::iter::once((up_bits_per_s, down_bits_per_s, latency));
+        let laptops = scenario.each_laptop().map(|it| (it.up_bits_per_s, it.down_bits_per_s, it.latency));
+        let slowed = |(number, (up, down, latency))| (troubles.up_bits_per_s(HostId(number), up), down, latency);
+        let access: Vec<(u64, u64, Span)> = seed.chain(laptops).enumerate().map(slowed).collect();
+        let port = |(up, down, latency): &(u64, u64, Span)| {
+            let (up, down) = (Link::new(*up), Link::new(*down));
+            Port { up, down, latency: *latency }
+        };
+        let flows = || Flows::new(access.iter().map(|(up, down, _)| (*up, *down)));
         Self {
-            ports: seed.chain(laptops).collect(),
+            ports: access.iter().map(port).collect(),
+            flows: (scenario.model == Model::MaxMin).then(flows),
             peers: peers(scenario.laptop_count(), rng_seed),
             connections: Vec::new(),
             newest: BTreeMap::new(),
@@ -90,9 +99,15 @@ impl Network {
         &mut self.ports[host.0]
     }
 
-    /// All ports, for counting what is on its way.
-    pub fn ports(&self) -> &[Port] {
-        &self.ports
+    /// The bulk data under way, if the model has it in flows.
+    pub fn flows(&mut self) -> Option<&mut Flows> {
+        self.flows.as_mut()
+    }
+
+    /// Parcels on links and in flows, for counting.
+    pub fn parcels(&self) -> impl Iterator<Item = &Parcel> {
+        let on_links = self.ports.iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
+        on_links.chain(self.flows.iter().flat_map(Flows::parcels))
     }
 
     /// Whom a host knows of.

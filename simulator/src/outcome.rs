@@ -1,9 +1,10 @@
 //! How a run went: by release, and by host.
 
-use crate::bounds::{Work, kumar_ross};
+use crate::bounds::{Uplink, Work, kumar_ross, mundinger_weber_weiss};
 use crate::check::{Ledger, Violation};
-use crate::host::Host;
-use crate::scenario::{Fault, HostId, Model, Scenario};
+use crate::fault::Troubles;
+use crate::host::{Behaviour, Host};
+use crate::scenario::{HostId, Model, Scenario, StrategyName};
 use crate::workload::{Published, Publisher};
 use protocol::bitmap::Bitmap;
 use protocol::time::{Span, Time};
@@ -15,6 +16,8 @@ pub struct Outcome {
     pub scenario: String,
     /// How the network was modelled.
     pub model: Model,
+    /// Which rules of the swarm were at work.
+    pub strategy: StrategyName,
     /// What the run's randomness came from.
     pub rng_seed: u64,
     /// The hash over all inputs and outputs, in hexadecimal.
@@ -41,8 +44,11 @@ pub struct ReleaseOutcome {
     pub version: String,
     /// From its publication until the last steady laptop had applied it; nothing if one never did.
     pub time: Option<Span>,
-    /// The least time that the steady laptops could have needed.
+    /// The least time that the steady laptops could have needed: the fluid bound of Kumar and Ross over honest
+    /// uplinks.
     pub bound: Span,
+    /// The bound of Mundinger, Weber and Weiss, where all uplinks are equal.
+    pub rounds_bound: Option<Span>,
     /// Plain bytes that only the seed had when it was published.
     pub fresh_bytes: u64,
     /// When the honest laptops together held all of it.
@@ -54,6 +60,8 @@ pub struct ReleaseOutcome {
 pub struct HostOutcome {
     /// Who.
     pub host: HostId,
+    /// Whether it treats others as it should.
+    pub honest: bool,
     /// Whether it was up at the end.
     pub up: bool,
     /// The version that it had applied.
@@ -100,12 +108,17 @@ impl Spread {
 impl Outcome {
     /// The time that all releases took together, of those that every steady laptop applied.
     pub fn time(&self) -> Span {
-        Span(self.timed().map(|(time, _)| time.0).sum())
+        Span(self.timed().filter_map(|release| release.time).map(|time| time.0).sum())
     }
 
-    /// The bound on that time.
+    /// The fluid bound on that time.
     pub fn bound(&self) -> Span {
-        Span(self.timed().map(|(_, bound)| bound.0).sum())
+        Span(self.timed().map(|release| release.bound.0).sum())
+    }
+
+    /// The bound in rounds on that time, if there is one for each release.
+    pub fn rounds_bound(&self) -> Option<Span> {
+        self.timed().map(|release| release.rounds_bound.map(|bound| bound.0)).sum::<Option<u64>>().map(Span)
     }
 
     /// How often the seed sent what only it had.
@@ -114,28 +127,50 @@ impl Outcome {
         self.hosts[0].sent_bytes as f64 / fresh as f64
     }
 
+    /// Of all bytes of chunks sent, those that arrived and were of no use.
+    pub fn duplicate_percent(&self) -> f64 {
+        percent(self.ledger.duplicate_bytes, self.ledger.sent_bytes)
+    }
+
+    /// Of all bytes of chunks that honest laptops received, those that were of no use or wrong.
+    pub fn waste_percent(&self) -> f64 {
+        let honest = self.hosts.iter().filter(|host| host.honest);
+        let (mut wasted, mut useful) = (0, 0);
+        for host in honest {
+            wasted += host.duplicate_bytes + host.wrong_bytes;
+            useful += host.from_seed_bytes + host.from_laptops_bytes;
+        }
+        percent(wasted, wasted + useful)
+    }
+
+    /// Whether every steady laptop applied every release.
+    pub fn applied_everywhere(&self) -> bool {
+        self.releases.iter().all(|release| release.time.is_some())
+    }
+
     /// Whether a run failed.
     pub fn failed(&self) -> bool {
         !self.violations.is_empty()
     }
 
-    fn timed(&self) -> impl Iterator<Item = (Span, Span)> {
-        self.releases.iter().filter_map(|release| Some((release.time?, release.bound)))
+    fn timed(&self) -> impl Iterator<Item = &ReleaseOutcome> {
+        self.releases.iter().filter(|release| release.time.is_some())
     }
 
     /// How each release spread.
     pub fn of_releases(
         scenario: &Scenario,
+        troubles: &Troubles,
         publisher: &Publisher,
         hosts: &[Host],
         spreads: &[Spread],
     ) -> Vec<ReleaseOutcome> {
-        let troubled: Vec<HostId> = scenario.faults.iter().map(Fault::host).collect();
         let cut_off: Vec<HostId> = scenario.partitions.iter().flat_map(|partition| &partition.hosts).copied().collect();
-        let steady = |host: &&Host| !troubled.contains(&host.id) && !cut_off.contains(&host.id);
+        let steady = |host: &&Host| troubles.is_steady(host.id) && !cut_off.contains(&host.id);
         let steady: Vec<&Host> = hosts.iter().skip(1).filter(steady).collect();
         let released = publisher.published().iter().zip(spreads).enumerate();
-        released.map(|(at, (published, spread))| of_release(scenario, at, published, spread, &steady)).collect()
+        let of = |(at, (published, spread))| of_release(scenario, troubles, at, published, spread, &steady);
+        released.map(of).collect()
     }
 
     /// How each host ended.
@@ -148,6 +183,7 @@ impl Outcome {
             let held = newest.and_then(|newest| host.held(newest.release.id())).map_or(0, Bitmap::count);
             HostOutcome {
                 host: host.id,
+                honest: host.behaviour == Behaviour::Honest,
                 up: host.is_up(),
                 applied: version,
                 applied_at: applied.and_then(|at| host.record.applied.get(&at)).copied(),
@@ -164,8 +200,13 @@ impl Outcome {
     }
 }
 
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
 fn of_release(
     scenario: &Scenario,
+    troubles: &Troubles,
     at: usize,
     published: &Published,
     spread: &Spread,
@@ -178,14 +219,42 @@ fn of_release(
     let work = Work {
         fresh_bytes: published.fresh_bytes,
         missing: steady.iter().filter_map(missing).collect(),
-        seed_up_bits_per_s: scenario.seed.up_bits_per_s,
-        peers_up_bits_per_s: scenario.each_laptop().map(|laptop| laptop.up_bits_per_s).sum(),
+        seed: uplinks(HostId::SEED, scenario.seed.up_bits_per_s, troubles, published.at),
+        peers: honest_uplinks(scenario, troubles, published.at),
+    };
+    let part_bytes = scenario.releases[at].chunk_bytes;
+    let rounds = |bits_per_s| {
+        let (parts, peers) = (published.fresh_bytes / part_bytes, work.missing.len() as u64);
+        mundinger_weber_weiss(parts, part_bytes, peers, bits_per_s)
     };
     ReleaseOutcome {
         version: published.version.clone(),
         time: last.map(|last| last.since(published.at)),
         bound: kumar_ross(&work),
+        rounds_bound: one_rate(&work).map(rounds),
         fresh_bytes: published.fresh_bytes,
         whole_at: spread.whole_at,
     }
+}
+
+/// The uplinks of the laptops that send right chunks.
+fn honest_uplinks(scenario: &Scenario, troubles: &Troubles, published_at: Time) -> Vec<Uplink> {
+    let laptops = scenario.each_laptop().zip(1..).map(|(laptop, number)| (HostId(number), laptop.up_bits_per_s));
+    let honest = laptops.filter(|(host, _)| troubles.behaviour(*host) == Behaviour::Honest);
+    honest.flat_map(|(host, up)| uplinks(host, up, troubles, published_at)).collect()
+}
+
+/// When a host's uplink serves, counted from a publication.
+fn uplinks(host: HostId, up_bits_per_s: u64, troubles: &Troubles, published_at: Time) -> Vec<Uplink> {
+    let bits_per_s = troubles.up_bits_per_s(host, up_bits_per_s);
+    let after = |at: Span| (Time::default() + at).since(published_at);
+    let powered = troubles.powered(host).into_iter().map(|(from, until)| (after(from), after(until)));
+    powered.filter(|(from, until)| from < until).map(|(from, until)| Uplink { bits_per_s, from, until }).collect()
+}
+
+/// The rate of all uplinks, if they have the same.
+fn one_rate(work: &Work) -> Option<u64> {
+    let mut rates = work.seed.iter().chain(&work.peers).map(|uplink| uplink.bits_per_s);
+    let first = rates.next()?;
+    rates.all(|rate| rate == first).then_some(first)
 }

@@ -1,7 +1,9 @@
 //! A run on disk: `scenario.toml` (what was asked, word for word), `run.json` (how it went) and `hosts.csv` (a row a
-//! host). With the first two anybody can run it again.
+//! host). With the first two anybody can run it again. Many runs leave `runs.csv` (a row a run) instead of the last two.
 
 use crate::outcome::{HostOutcome, Outcome, ReleaseOutcome};
+use crate::scenario::StrategyName;
+use crate::sweep::Sweep;
 use protocol::time::{Span, Time};
 use serde::Deserialize;
 use serde_json::json;
@@ -37,10 +39,23 @@ pub enum ReportError {
 pub struct Repeat {
     /// The number it started from.
     pub rng_seed: u64,
-    /// When it was to give up, in microseconds, if not when the scenario says.
-    pub until_us: Option<u64>,
+    /// What was asked beside the scenario.
+    #[serde(flatten)]
+    pub asked: Asked,
     /// Where it came to.
     pub trace_hash: String,
+}
+
+/// What is asked of a run beside its scenario and its rng_seed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Asked {
+    /// When to give up, in microseconds, if not when the scenario says.
+    pub until_us: Option<u64>,
+    /// Which rules of the swarm are at work, if not those that the scenario says.
+    pub strategy: Option<StrategyName>,
+    /// Whether the rng_seed draws trouble too.
+    #[serde(default)]
+    pub chaos: bool,
 }
 
 /// Makes the folder of a run and puts the scenario there.
@@ -50,10 +65,15 @@ pub fn begin(out: &Path, scenario_text: &str) -> Result<(), ReportError> {
 }
 
 /// Writes down how a run went.
-pub fn finish(out: &Path, outcome: &Outcome, until: Option<Span>) -> Result<(), ReportError> {
-    let text = serde_json::to_string_pretty(&run_json(outcome, until)).unwrap_or_default() + "\n";
+pub fn finish(out: &Path, outcome: &Outcome, asked: &Asked) -> Result<(), ReportError> {
+    let text = serde_json::to_string_pretty(&run_json(outcome, asked)).unwrap_or_default() + "\n";
     write(out.join("run.json"), &text)?;
     write(out.join("hosts.csv"), &hosts_csv(outcome))
+}
+
+/// Writes down how many runs went.
+pub fn finish_sweep(out: &Path, sweep: &Sweep) -> Result<(), ReportError> {
+    write(out.join("runs.csv"), &sweep.csv())
 }
 
 /// The scenario's text and what a run of it must repeat.
@@ -72,22 +92,28 @@ fn write(path: PathBuf, text: &str) -> Result<(), ReportError> {
     fs::write(&path, text).map_err(|source| ReportError::File { verb: "write", path, source })
 }
 
-fn run_json(outcome: &Outcome, until: Option<Span>) -> serde_json::Value {
+/// How a run went, for programs.
+pub fn run_json(outcome: &Outcome, asked: &Asked) -> serde_json::Value {
     let ledger = &outcome.ledger;
     json!({
         "schema": 1,
         "scenario": outcome.scenario,
         "model": outcome.model,
+        "strategy": outcome.strategy,
         "rng_seed": outcome.rng_seed,
-        "until_us": until.map(|until| until.0),
+        "until_us": asked.until_us,
+        "chaos": asked.chaos,
         "trace_hash": outcome.trace_hash,
         "events": outcome.events,
         "ended_at_s": seconds(outcome.ended_at.0),
         "time_s": seconds(outcome.time().0),
         "bound_s": seconds(outcome.bound().0),
         "ratio": ratio(outcome.time(), outcome.bound()),
+        "rounds_bound_s": outcome.rounds_bound().map(|bound| seconds(bound.0)),
+        "rounds_ratio": outcome.rounds_bound().map(|bound| ratio(outcome.time(), bound)),
         "seed_copies": outcome.seed_copies(),
-        "duplicate_percent": 100.0 * ledger.duplicate_bytes as f64 / ledger.sent_bytes.max(1) as f64,
+        "duplicate_percent": outcome.duplicate_percent(),
+        "waste_percent": outcome.waste_percent(),
         "bytes": {
             "sent": ledger.sent_bytes,
             "received": ledger.received_bytes,
@@ -106,17 +132,19 @@ fn release_json(release: &ReleaseOutcome) -> serde_json::Value {
         "time_s": release.time.map(|time| seconds(time.0)),
         "bound_s": seconds(release.bound.0),
         "ratio": release.time.map(|time| ratio(time, release.bound)),
+        "rounds_bound_s": release.rounds_bound.map(|bound| seconds(bound.0)),
+        "rounds_ratio": release.time.zip(release.rounds_bound).map(|(time, bound)| ratio(time, bound)),
         "fresh_bytes": release.fresh_bytes,
         "whole_at_s": release.whole_at.map(|at| seconds(at.0)),
     })
 }
 
 fn hosts_csv(outcome: &Outcome) -> String {
-    let mut text = "host,up,applied,applied_at_s,chunks_held,chunks,from_seed_bytes,from_laptops_bytes,\
+    let mut text = "host,honest,up,applied,applied_at_s,chunks_held,chunks,from_seed_bytes,from_laptops_bytes,\
                     duplicate_bytes,wrong_bytes,sent_bytes,reused_bytes\n"
         .to_owned();
     for host in &outcome.hosts {
-        let HostOutcome { host: name, up, chunks_held: (held, chunks), .. } = host;
+        let HostOutcome { host: name, honest, up, chunks_held: (held, chunks), .. } = host;
         let applied = host.applied.as_deref().unwrap_or_default();
         let applied_at = host.applied_at.map(|Time(at)| seconds(at).to_string()).unwrap_or_default();
         let bytes = [
@@ -128,12 +156,14 @@ fn hosts_csv(outcome: &Outcome) -> String {
             host.reused_bytes,
         ];
         let bytes = bytes.map(|bytes| bytes.to_string()).join(",");
-        writeln!(text, "{name},{up},{applied},{applied_at},{held},{chunks},{bytes}").expect("a String takes any text");
+        writeln!(text, "{name},{honest},{up},{applied},{applied_at},{held},{chunks},{bytes}")
+            .expect("a String takes any text");
     }
     text
 }
 
-fn seconds(micros: u64) -> f64 {
+/// Microseconds in seconds.
+pub fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 

@@ -2,9 +2,11 @@
 //! a key that is not known is refused, because a misspelt fault would otherwise be an experiment
 //! that never took place.
 
+use crate::fault::{Fault, Partition, Troubles, Whom};
 use crate::units;
 use protocol::content::version::Version;
 use protocol::limits::CHUNK_BYTES_MAX;
+use protocol::mesh::Strategy;
 use protocol::time::Span;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,6 +28,9 @@ pub struct Scenario {
     /// How the network is modelled.
     #[serde(default)]
     pub model: Model,
+    /// Which rules of the swarm are at work.
+    #[serde(default)]
+    pub strategy: StrategyName,
     /// When to give up.
     #[serde(deserialize_with = "units::span")]
     pub until: Span,
@@ -51,6 +56,48 @@ pub enum Model {
     /// Store and forward at each access link; see [`link`](crate::link).
     #[default]
     Queue,
+    /// Flows that share access links max-min fairly; see [`maxmin`](crate::maxmin).
+    MaxMin,
+}
+
+/// Which rules of the swarm are at work, by name; named in every output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// What is shipped.
+    #[default]
+    Ours,
+    /// The rarest first, of each peer the same number, and of the seed as of any peer.
+    Naive,
+    /// Naive, but that the seed chooses what it sends.
+    SuperSeeding,
+    /// Naive, but that more is asked of whom delivers faster.
+    LoadAware,
+}
+
+impl StrategyName {
+    /// The rules.
+    pub fn rules(self) -> Strategy {
+        let rules = |super_seeding, load_aware| Strategy { super_seeding, load_aware };
+        match self {
+            StrategyName::Ours => Strategy::default(),
+            StrategyName::Naive => rules(false, false),
+            StrategyName::SuperSeeding => rules(true, false),
+            StrategyName::LoadAware => rules(false, true),
+        }
+    }
+}
+
+impl fmt::Display for StrategyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// A host's access to the network.
@@ -117,55 +164,6 @@ fn one_file() -> u32 {
     1
 }
 
-/// What goes wrong with one host.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Fault {
-    /// Its power fails; what was not durable is lost.
-    Dies {
-        /// Who.
-        host: HostId,
-        /// When.
-        #[serde(deserialize_with = "units::span")]
-        at: Span,
-        /// When it comes back, if it does.
-        #[serde(default, deserialize_with = "units::span_if_any")]
-        returns: Option<Span>,
-    },
-    /// It is switched on late.
-    Joins {
-        /// Who.
-        host: HostId,
-        /// When.
-        #[serde(deserialize_with = "units::span")]
-        at: Span,
-    },
-    /// It sends wrong bytes for every chunk.
-    Lies {
-        /// Who.
-        host: HostId,
-    },
-    /// It takes requests for chunks and never answers them.
-    Stalls {
-        /// Who.
-        host: HostId,
-    },
-}
-
-/// Hosts that cannot reach all others for a while, though each other.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Partition {
-    /// Who is cut off.
-    pub hosts: Vec<HostId>,
-    /// From when.
-    #[serde(deserialize_with = "units::span")]
-    pub from: Span,
-    /// Until when.
-    #[serde(deserialize_with = "units::span")]
-    pub until: Span,
-}
-
 /// A host of a scenario: `seed`, or `laptop-1` and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
@@ -173,7 +171,7 @@ pub struct HostId(pub usize);
 
 /// What a text is that names no host.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} names no host; they are called \"seed\", \"laptop-1\", \"laptop-2\" and so on")]
+#[error("{0:?} names no host; they are called \"seed\", \"laptop-1\", \"laptop-2\" and so on; \"30%\" is a share")]
 pub struct HostIdError(String);
 
 /// Why a scenario cannot be run.
@@ -254,6 +252,11 @@ impl Scenario {
         self.laptops.iter().map(|group| group.count).sum()
     }
 
+    /// Whom the faults strike in the run of an rng_seed.
+    pub fn troubles(&self, rng_seed: &[u8; 32]) -> Troubles {
+        Troubles::draw(&self.faults, self.laptop_count(), rng_seed)
+    }
+
     /// The first thing that is wrong, by its key.
     fn fault(&self) -> Option<(String, String)> {
         let wrong = |key: &str, why: String| Some((key.to_owned(), why));
@@ -267,7 +270,10 @@ impl Scenario {
         if self.releases.is_empty() {
             return wrong("release", "nothing is published".to_owned());
         }
-        let named = self.faults.iter().map(|fault| ("fault.host", fault.host()));
+        let named = self.faults.iter().filter_map(|fault| match fault.whom() {
+            Whom::Host(host) => Some(("fault.host", host)),
+            Whom::Percent(_) => None,
+        });
         let cut_off = self.partitions.iter().flat_map(|partition| &partition.hosts);
         let mut named = named.chain(cut_off.map(|host| ("partition.hosts", *host)));
         if let Some((key, host)) = named.find(|(_, host)| host.0 > laptops) {
@@ -278,8 +284,8 @@ impl Scenario {
         }
         let returns_early =
             |fault: &&Fault| matches!(fault, Fault::Dies { at, returns: Some(returns), .. } if returns <= at);
-        if let Some(fault) = self.faults.iter().find(returns_early) {
-            return wrong("fault.returns", format!("{} returns before it dies", fault.host()));
+        if self.faults.iter().any(|fault| returns_early(&fault)) {
+            return wrong("fault.returns", "somebody returns before dying".to_owned());
         }
         self.releases_fault()
     }
@@ -307,17 +313,6 @@ impl Scenario {
             before = Some((release, version));
         }
         None
-    }
-}
-
-impl Fault {
-    /// Who is meant.
-    pub fn host(&self) -> HostId {
-        match self {
-            Fault::Dies { host, .. } | Fault::Joins { host, .. } | Fault::Lies { host } | Fault::Stalls { host } => {
-                *host
-            }
-        }
     }
 }
 

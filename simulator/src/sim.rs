@@ -1,16 +1,19 @@
 //! The engine: takes events from the queue, drives the hosts, and carries what they do to others over the network.
 
-use crate::check::{Check, Ledger};
+mod world;
+
+use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
+use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
 use crate::link::Progress;
+use crate::maxmin::LinkId;
 use crate::network::{Network, Parcel, State};
 use crate::outcome::{Outcome, Spread};
 use crate::queue::Queue;
-use crate::scenario::{Fault, HostId, Scenario};
+use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
 use crate::workload::Publisher;
-use protocol::bitmap::Bitmap;
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
 use protocol::message::ChunkHeader;
@@ -42,6 +45,8 @@ enum Event {
     Downlink(HostId, u32),
     /// Both ends notice that a connection is gone.
     Closes(PeerId),
+    /// The first parcel of a flow should have passed, in the model `maxmin`.
+    FlowEnds,
 }
 
 /// What a scenario does to the world; partitions and releases by their number in it.
@@ -64,6 +69,7 @@ struct Letter {
 /// One run.
 pub struct Sim<'a> {
     scenario: &'a Scenario,
+    troubles: Troubles,
     rng_seed: u64,
     now: Time,
     queue: Queue<Event>,
@@ -72,6 +78,8 @@ pub struct Sim<'a> {
     world_left: usize,
     hosts: Vec<Host>,
     network: Network,
+    /// When the next end of a flow is planned for.
+    flow_ends_at: Option<Time>,
     publisher: Publisher,
     /// By position of the release, which chunks the honest laptops hold together.
     spreads: Vec<Spread>,
@@ -87,20 +95,15 @@ impl<'a> Sim<'a> {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&rng_seed.to_le_bytes());
         let publisher = Publisher::new(key);
-        let mut behaviours = vec![Behaviour::Honest; scenario.laptop_count() + 1];
-        for fault in &scenario.faults {
-            match fault {
-                Fault::Lies { host } => behaviours[host.0] = Behaviour::Lies,
-                Fault::Stalls { host } => behaviours[host.0] = Behaviour::Stalls,
-                Fault::Dies { .. } | Fault::Joins { .. } => {}
-            }
-        }
+        let troubles = scenario.troubles(&key);
         // The seed serves from its repository, so its disk is never written.
         let disks = std::iter::once((1, Span::default()));
         let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
-        let hosts = disks.zip(behaviours).enumerate().map(|(number, ((bytes_per_s, sync), behaviour))| {
-            Host::new(HostId(number), behaviour, Disk::new(bytes_per_s, sync), key, publisher.root())
+        let hosts = disks.zip(0..).map(|((bytes_per_s, sync), number)| {
+            let (host, disk) = (HostId(number), Disk::new(bytes_per_s, sync));
+            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key, publisher.root())
         });
+        let hosts = hosts.collect();
         let mut sim = Self {
             scenario,
             rng_seed,
@@ -108,8 +111,10 @@ impl<'a> Sim<'a> {
             queue: Queue::new(),
             events: 0,
             world_left: 0,
-            hosts: hosts.collect(),
-            network: Network::new(scenario, &key),
+            hosts,
+            network: Network::new(scenario, &troubles, &key),
+            flow_ends_at: None,
+            troubles,
             publisher,
             spreads: Vec::new(),
             trace: Trace::new(text),
@@ -136,11 +141,18 @@ impl<'a> Sim<'a> {
             self.now = at;
             self.events += 1;
             let done = self.happen(event);
+            self.plan_flows();
             if !self.check.violations().is_empty() || (done && self.is_done()) {
                 break;
             }
         }
         self.finish()
+    }
+
+    /// From now on hosts break this rule on purpose.
+    #[cfg(test)]
+    pub fn break_rule(&mut self, rule: Rule) {
+        self.check.broken = Some(rule);
     }
 
     fn plan_world(&mut self, key: &[u8; 32]) {
@@ -149,18 +161,15 @@ impl<'a> Sim<'a> {
         }
         self.plan(Span::default(), World::SwitchOn(HostId::SEED));
         for laptop in (1..self.hosts.len()).map(HostId) {
-            let joins = self.scenario.faults.iter().find_map(|fault| match fault {
-                Fault::Joins { host, at } if *host == laptop => Some(*at),
-                _ => None,
-            });
+            let joins = self.troubles.joins_at(laptop);
             let soon = Span(Rng::new(key, laptop.0 as u64, "switched on").below(SWITCHED_ON_WITHIN.0));
             self.plan(joins.unwrap_or(soon), World::SwitchOn(laptop));
         }
-        for fault in &self.scenario.faults {
-            if let Fault::Dies { host, at, returns } = fault {
-                self.plan(*at, World::PowerCut(*host));
+        for (host, fault) in self.troubles.clone().each() {
+            if let Fault::Dies { at, returns, .. } = fault {
+                self.plan(*at, World::PowerCut(host));
                 if let Some(returns) = returns {
-                    self.plan(*returns, World::SwitchOn(*host));
+                    self.plan(*returns, World::SwitchOn(host));
                 }
             }
         }
@@ -181,6 +190,9 @@ impl<'a> Sim<'a> {
             Event::World(world) => {
                 self.world_left -= 1;
                 self.change_world(world);
+                if matches!(world, World::PowerCut(_) | World::Cut(_) | World::Heal(_)) {
+                    self.check.conserved(self.now, &self.ledger(), self.on_the_way_bytes());
+                }
                 return true;
             }
             Event::Task(host, boot, task) => {
@@ -192,7 +204,7 @@ impl<'a> Sim<'a> {
             }
             Event::Arrives(letter) => {
                 if self.can_reach(letter.peer, letter.to) {
-                    let at = self.network.port(letter.to).down.control(letter.said.wire_bytes, self.now);
+                    let at = self.control(LinkId::Down(letter.to), letter.said.wire_bytes);
                     self.queue.push(at, Event::Delivered(letter));
                 }
             }
@@ -206,6 +218,7 @@ impl<'a> Sim<'a> {
             Event::ParcelArrives(parcel) => self.parcel_arrives(parcel),
             Event::Downlink(host, boot) => self.downlink(host, boot),
             Event::Closes(peer) => self.close(peer),
+            Event::FlowEnds => self.flow_ends(),
         }
         false
     }
@@ -249,100 +262,6 @@ impl<'a> Sim<'a> {
     }
 }
 
-/// The world.
-impl Sim<'_> {
-    fn change_world(&mut self, world: World) {
-        self.trace.world(self.now, format_args!("{world:?}"));
-        match world {
-            World::Publish(number) => {
-                self.publisher.publish(&self.scenario.releases[number], self.now);
-                let chunks = self.publisher.published()[number].release.chunk_count();
-                self.spreads.push(Spread { held: Bitmap::new(chunks), whole_at: None });
-                self.give(HostId::SEED, Input::OriginChanged);
-            }
-            World::SwitchOn(host) => self.switch_on(host),
-            World::PowerCut(host) => self.power_cut(host),
-            World::Cut(number) => {
-                self.network.cut(number, &self.scenario.partitions[number].hosts);
-                let silent = self.network.open_where(|a, b| !self.network.may_connect(a, b));
-                silent.into_iter().for_each(|peer| self.silence(peer));
-            }
-            World::Heal(number) => {
-                self.network.heal(number);
-                (0..self.hosts.len()).map(HostId).for_each(|host| self.connect_to_neighbours(host));
-            }
-        }
-    }
-
-    fn switch_on(&mut self, host: HostId) {
-        if self.hosts[host.0].is_up() {
-            return;
-        }
-        for neighbour in self.network.peers(host).to_vec() {
-            if let Some(stale) = self.network.between(host, neighbour) {
-                self.close(stale);
-            }
-        }
-        self.with(host, |host, scene| host.switch_on(scene));
-        self.connect_to_neighbours(host);
-    }
-
-    fn power_cut(&mut self, host: HostId) {
-        self.hosts[host.0].power_cut();
-        let port = self.network.port(host);
-        let lost = port.up.clear().into_iter().chain(port.down.clear());
-        self.lost_bytes += lost.map(|parcel| parcel.wire_bytes).sum::<u64>();
-        let silent = self.network.open_where(|a, b| a == host || b == host);
-        silent.into_iter().for_each(|peer| self.silence(peer));
-    }
-
-    /// Connects a host to every neighbour that is up and can be reached.
-    fn connect_to_neighbours(&mut self, host: HostId) {
-        for other in self.network.peers(host).to_vec() {
-            let both_up = self.hosts[host.0].is_up() && self.hosts[other.0].is_up();
-            if !both_up || !self.network.may_connect(host, other) {
-                continue;
-            }
-            match self.network.between(host, other) {
-                Some(peer) if self.network.state(peer) == State::Open => continue,
-                Some(stale) => self.close(stale),
-                None => {}
-            }
-            let peer = self.network.connect(host, other);
-            [host, other].into_iter().for_each(|end| self.give(end, Input::PeerConnected(peer)));
-        }
-    }
-
-    /// What is sent on a connection is lost from now on, and noticed later.
-    fn silence(&mut self, peer: PeerId) {
-        if self.network.change(peer, State::Silent) {
-            self.queue.push(self.now + SILENCE_NOTICED_AFTER, Event::Closes(peer));
-        }
-    }
-
-    /// Both ends of a connection know that it is gone, and what waited for it is lost.
-    fn close(&mut self, peer: PeerId) {
-        if !self.network.change(peer, State::Closed) {
-            return;
-        }
-        for end in self.network.ends(peer) {
-            for parcel in self.network.port(end).up.withdraw(|parcel| parcel.peer == peer) {
-                self.lost_bytes += parcel.wire_bytes;
-                let Parcel { release, index, .. } = parcel;
-                self.give(end, Input::Uploaded { to: peer, release, index, outcome: UploadOutcome::Lost });
-            }
-            self.give(end, Input::PeerDisconnected(peer));
-        }
-    }
-
-    /// Hands a host an input at this moment, behind all that is planned for it already.
-    fn give(&mut self, host: HostId, input: Input) {
-        if self.hosts[host.0].is_up() {
-            self.queue.push(self.now, Event::Task(host, self.hosts[host.0].boot, Task::Input(Box::new(input))));
-        }
-    }
-}
-
 /// What is on its way.
 impl Sim<'_> {
     fn say(&mut self, from: HostId, peer: PeerId, said: Said) {
@@ -350,7 +269,7 @@ impl Sim<'_> {
             return;
         }
         let to = self.network.other_end(from, peer);
-        let passed = self.network.port(from).up.control(said.wire_bytes, self.now);
+        let passed = self.control(LinkId::Up(from), said.wire_bytes);
         let at = passed + self.network.latency(from, to);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
     }
@@ -363,6 +282,9 @@ impl Sim<'_> {
         let to = self.network.other_end(from, peer);
         self.hosts[from.0].record.ledger.sent_bytes += wire_bytes;
         let parcel = Parcel { peer, from, to, release, index, content, wire_bytes };
+        if let Some(flows) = self.network.flows() {
+            return flows.push(parcel, self.now);
+        }
         if let Some(at) = self.network.port(from).up.push(parcel, wire_bytes, self.now) {
             self.queue.push(at, Event::Uplink(from, self.hosts[from.0].boot));
         }
@@ -370,6 +292,9 @@ impl Sim<'_> {
 
     /// What a chunk costs: its header and, since it is random, its plain bytes.
     fn wire_bytes(&self, release: ManifestId, index: u32) -> u64 {
+        if self.check.is_broken(Rule::Bounded) {
+            return 1;
+        }
         let published = self.publisher.position(release).and_then(|at| self.publisher.published().get(at));
         let bytes = published.map_or(0, |published| published.release.chunks()[index as usize].bytes);
         let encoding = protocol::content::encoding::Encoding::Raw;
@@ -388,6 +313,12 @@ impl Sim<'_> {
         if let Some(at) = next {
             self.queue.push(at, Event::Uplink(from, boot));
         }
+        self.left(parcel);
+    }
+
+    /// A parcel has left its sender.
+    fn left(&mut self, parcel: Parcel) {
+        let from = parcel.from;
         let state = self.network.state(parcel.peer);
         let outcome = if state == State::Closed { UploadOutcome::Lost } else { UploadOutcome::Sent };
         self.with(from, |host, scene| host.uploaded(&parcel, outcome, scene));
@@ -399,10 +330,43 @@ impl Sim<'_> {
         }
     }
 
+    /// Carries a control message over one link. Returns when it has passed.
+    fn control(&mut self, link: LinkId, wire_bytes: u64) -> Time {
+        if let Some(flows) = self.network.flows() {
+            flows.take(link, wire_bytes, self.now);
+        }
+        match link {
+            LinkId::Up(host) => self.network.port(host).up.control(wire_bytes, self.now),
+            LinkId::Down(host) => self.network.port(host).down.control(wire_bytes, self.now),
+        }
+    }
+
+    fn flow_ends(&mut self) {
+        if self.flow_ends_at != Some(self.now) {
+            return; // Planned before an earlier end was.
+        }
+        self.flow_ends_at = None;
+        while let Some(parcel) = self.network.flows().and_then(|flows| flows.passed(self.now)) {
+            self.left(parcel);
+        }
+    }
+
+    /// Sees to it that the next end of a flow is not missed.
+    fn plan_flows(&mut self) {
+        let Some(at) = self.network.flows().and_then(|flows| flows.next_end(self.now)) else { return };
+        if self.flow_ends_at.is_none_or(|planned| at < planned) {
+            self.flow_ends_at = Some(at);
+            self.queue.push(at, Event::FlowEnds);
+        }
+    }
+
     fn parcel_arrives(&mut self, parcel: Parcel) {
         if !self.can_reach(parcel.peer, parcel.to) {
             self.lost_bytes += parcel.wire_bytes;
             return;
+        }
+        if self.network.flows().is_some() {
+            return self.deliver(parcel); // A flow has passed the receiver's downlink as well.
         }
         let (to, wire_bytes) = (parcel.to, parcel.wire_bytes);
         if let Some(at) = self.network.port(to).down.push(parcel, wire_bytes, self.now) {
@@ -421,8 +385,12 @@ impl Sim<'_> {
         if let Some(at) = next {
             self.queue.push(at, Event::Downlink(to, boot));
         }
-        if self.can_reach(parcel.peer, to) {
-            self.with(to, |host, scene| host.receive(parcel, scene));
+        self.deliver(parcel);
+    }
+
+    fn deliver(&mut self, parcel: Parcel) {
+        if self.can_reach(parcel.peer, parcel.to) {
+            self.with(parcel.to, |host, scene| host.receive(parcel, scene));
         } else {
             self.lost_bytes += parcel.wire_bytes;
         }
@@ -431,9 +399,10 @@ impl Sim<'_> {
 
 /// The end.
 impl Sim<'_> {
-    /// The hosts that must end with the newest release: those that are up, and no liars.
+    /// The hosts that must end with the newest release: those that are up and tell no lies.
     fn must_converge(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter().skip(1).filter(|host| host.is_up() && host.behaviour != Behaviour::Lies)
+        let takes = |host: &&Host| matches!(host.behaviour, Behaviour::Honest | Behaviour::Stalls);
+        self.hosts.iter().skip(1).filter(|host| host.is_up()).filter(takes)
     }
 
     fn is_done(&self) -> bool {
@@ -451,15 +420,18 @@ impl Sim<'_> {
         }
         let ledger = self.ledger();
         check.conserved(self.now, &ledger, self.on_the_way_bytes());
-        let releases = Outcome::of_releases(self.scenario, &self.publisher, &self.hosts, &self.spreads);
+        let releases = Outcome::of_releases(self.scenario, &self.troubles, &self.publisher, &self.hosts, &self.spreads);
         for release in &releases {
             if let Some(time) = release.time {
-                check.bounded(self.now, time, release.bound);
+                [Some(release.bound), release.rounds_bound].into_iter().flatten().for_each(|bound| {
+                    check.bounded(self.now, time, bound);
+                });
             }
         }
         Ok(Outcome {
             scenario: self.scenario.name.clone(),
             model: self.scenario.model,
+            strategy: self.scenario.strategy,
             rng_seed: self.rng_seed,
             trace_hash: self.trace.finish()?,
             events: self.events,
@@ -483,11 +455,10 @@ impl Sim<'_> {
     }
 
     fn on_the_way_bytes(&self) -> u64 {
-        let on_links = self.network.ports().iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
         let between = self.queue.iter().filter_map(|event| match event {
             Event::ParcelArrives(parcel) => Some(parcel),
             _ => None,
         });
-        on_links.chain(between).map(|parcel| parcel.wire_bytes).sum()
+        self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()
     }
 }

@@ -26,6 +26,21 @@ pub use uploads::{Grant, Uploads};
 
 use serde::{Deserialize, Serialize};
 
+/// Which rules of the swarm are at work: all, but in an experiment that asks what one of them is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strategy {
+    /// A device gives a seed credit, to spend on what no device holds; without, it asks a seed by name like any peer.
+    pub super_seeding: bool,
+    /// A device asks more of a peer that delivers faster; without, it asks the same of each.
+    pub load_aware: bool,
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self { super_seeding: true, load_aware: true }
+    }
+}
+
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {

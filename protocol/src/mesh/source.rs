@@ -15,6 +15,8 @@ const WINDOW_CHUNKS_UNKNOWN: u32 = 2;
 const WINDOW_CHUNKS_MIN: u32 = 1;
 /// A pipeline never holds more than 2 MiB of average chunks, which bounds memory on both sides.
 const WINDOW_CHUNKS_MAX: u32 = 32;
+/// A pipeline that does not follow the rate: what BitTorrent's early clients kept requested of a peer.
+const WINDOW_CHUNKS_FIXED: u32 = 5;
 /// A peer that owes chunks and sends none for this long, beyond four times what its rate promised,
 /// has stalled; its chunks are asked of others. A peer with 24 askers on a slow link answers each of them
 /// only every few seconds; to wait costs little, because at the end what is late is hedged.
@@ -45,6 +47,8 @@ pub struct Source {
     pub news: Vec<u32>,
     /// Whether the swarm is to look at it again.
     pub touched: bool,
+    /// Whether more is asked of it the faster it delivers.
+    load_aware: bool,
     last_progress: Time,
     stalls: u32,
     /// While it is left alone after a stall: until when.
@@ -56,7 +60,7 @@ pub struct Source {
 
 impl Source {
     /// A peer that holds `held`, first heard of `now`.
-    pub fn new(role: Role, held: Bitmap, now: Time) -> Self {
+    pub fn new(role: Role, held: Bitmap, load_aware: bool, now: Time) -> Self {
         Self {
             role,
             held,
@@ -65,6 +69,7 @@ impl Source {
             dry: false,
             news: Vec::new(),
             touched: false,
+            load_aware,
             last_progress: now,
             stalls: 0,
             resume_at: None,
@@ -114,6 +119,9 @@ impl Source {
     }
 
     fn window(&self) -> u32 {
+        if !self.load_aware {
+            return WINDOW_CHUNKS_FIXED;
+        }
         if self.rate_bytes_per_s == 0 {
             return WINDOW_CHUNKS_UNKNOWN;
         }
@@ -195,7 +203,7 @@ mod tests {
     const CHUNK_BYTES: u32 = CHUNK_BYTES_AVERAGE;
 
     fn source() -> Source {
-        Source::new(Role::Device, Bitmap::full(1000), Time::default())
+        Source::new(Role::Device, Bitmap::full(1000), true, Time::default())
     }
 
     /// Delivers a chunk every `gap` for a second, keeping one in flight, and returns the time after.

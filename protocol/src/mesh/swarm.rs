@@ -3,10 +3,10 @@
 
 mod asking;
 
-use super::Role;
 use super::picker::Picker;
 use super::source::Source;
 use super::spread::Spread;
+use super::{Role, Strategy};
 use crate::bitmap::Bitmap;
 use crate::id::{ChunkRef, ManifestId, PeerId};
 use crate::limits::ANNOUNCED_CHUNKS_MAX;
@@ -49,6 +49,7 @@ pub struct Tally {
 /// One release in the mesh, seen from one node.
 #[derive(Debug)]
 pub struct Swarm {
+    strategy: Strategy,
     release: ManifestId,
     chunks: Arc<[ChunkRef]>,
     /// Stored and durable: what may be announced.
@@ -77,7 +78,14 @@ pub struct Swarm {
 
 impl Swarm {
     /// A release of which this node holds `held`. A seed also keeps count of what it spreads.
-    pub fn new(release: ManifestId, chunks: Arc<[ChunkRef]>, held: Bitmap, role: Role, now: Time) -> Self {
+    pub fn new(
+        strategy: Strategy,
+        release: ManifestId,
+        chunks: Arc<[ChunkRef]>,
+        held: Bitmap,
+        role: Role,
+        now: Time,
+    ) -> Self {
         let len = held.len();
         let mut picker = Picker::new(len);
         // A seed's chunks come from its publisher, not from devices.
@@ -86,6 +94,7 @@ impl Swarm {
         }
         let held_bytes = held.iter().map(|index| u64::from(chunks[index as usize].bytes)).sum();
         Self {
+            strategy,
             release,
             held_bytes,
             had_bytes: held_bytes,
@@ -149,8 +158,8 @@ impl Swarm {
 
     /// A peer tells all that it holds.
     pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) {
-        let len = held.len();
-        let source = self.sources.entry(peer).or_insert_with(|| Source::new(role, Bitmap::new(len), now));
+        let (len, load_aware) = (held.len(), self.strategy.load_aware);
+        let source = self.sources.entry(peer).or_insert_with(|| Source::new(role, Bitmap::new(len), load_aware, now));
         let before = std::mem::replace(&mut source.held, held.clone());
         source.dry = false;
         source.news.clear();
@@ -374,7 +383,7 @@ mod tests {
 
     fn device(chunks: u32, held: &[u32]) -> Swarm {
         let refs: Vec<ChunkRef> = (0..chunks).map(|_| ChunkRef { id: ChunkId([0; 32]), bytes: 1000 }).collect();
-        Swarm::new(RELEASE, refs.into(), set(chunks, held), Role::Device, START)
+        Swarm::new(Strategy::default(), RELEASE, refs.into(), set(chunks, held), Role::Device, START)
     }
 
     fn set(chunks: u32, held: &[u32]) -> Bitmap {

@@ -50,7 +50,7 @@ impl Node {
         let Some(update) = self.updates.values_mut().find(|update| update.listed.manifest == release) else { return };
         let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
         update.stage = if applied { Stage::Applied } else { Stage::Filling };
-        let swarm = Swarm::new(release, content.chunks().clone(), held, role, now);
+        let swarm = Swarm::new(self.config.strategy, release, content.chunks().clone(), held, role, now);
         let current: Vec<ManifestId> = self.updates.values().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
         let told = holdings(&swarm, true);

@@ -89,6 +89,10 @@ impl Swarm {
     fn ask_source(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<Ask> {
         let missing = self.picker.open_count() > 0;
         let source = self.sources.get_mut(&peer)?;
+        if source.role == Role::Seed && !self.strategy.super_seeding {
+            let pick = |picker: &Picker, held: &Bitmap| picker.pick_unheld_or_rarest(rng, |index| held.contains(index));
+            return self.fill_window(peer, now, pick);
+        }
         if source.role == Role::Seed {
             let credit = if missing { source.credit_room() } else { 0 };
             source.credit += credit;
@@ -114,6 +118,7 @@ impl Swarm {
             };
             let Some(index) = picked else {
                 source.dry = true;
+                source.news.clear(); // All of it was looked at.
                 break;
             };
             source.asked(index, now);
