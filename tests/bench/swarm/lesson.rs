@@ -57,17 +57,9 @@ impl<'a> Lesson<'a> {
     pub fn start(
         plan: &'a Plan,
         room: &'a Room,
-        lose_permille: u32,
         (tell, heard): (Sender<Heard>, &'a Receiver<Heard>),
     ) -> anyhow::Result<Lesson<'a>> {
-        let names: Vec<String> = plan.hosts.iter().map(|host| host.id.to_string()).collect();
-        let lan = Lan::up(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        for host in plan.hosts.iter().filter(|host| host.is_shaped()) {
-            lan.shape(&host.id.to_string(), host.up_bits_per_s, host.down_bits_per_s)?;
-        }
-        if lose_permille > 0 {
-            lan.lose(lose_permille)?;
-        }
+        let lan = plan.network()?;
         let [from, to] = plan.pair().map(|host| host.id.to_string());
         let link_bits_per_s = Iperf::start(&lan, &from, &to, RATE_S)?.bits_per_s()?;
         let honest = plan.hosts[1..].iter().filter(|host| host.manners == Manners::Honest);
@@ -228,6 +220,8 @@ impl<'a> Lesson<'a> {
                 }
             }
             Ok(Heard::Interrupted) => bail!("interrupted"),
+            // No rival races while a lesson is taught.
+            Ok(Heard::Whole(..)) => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         Ok(())

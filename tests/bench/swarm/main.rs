@@ -2,7 +2,8 @@
 //!
 //! Modules in reading order: [`plan`] (what a scenario means here), [`room`] (the files), [`member`] (one running
 //! node), [`hostile`] (a peer that lies or stalls), [`lesson`] (one run), [`iperf`] (the rate that links really
-//! have), [`outcome`] (how a run went), [`virtual_time`] (the same in the simulator), [`table`] (for people).
+//! have), [`outcome`] (how a run went), [`virtual_time`] (the same in the simulator), [`rival`] (other people's
+//! programs), [`table`] (for people).
 
 mod hostile;
 mod interrupt;
@@ -11,6 +12,7 @@ mod lesson;
 mod member;
 mod outcome;
 mod plan;
+mod rival;
 mod room;
 mod table;
 mod virtual_time;
@@ -19,6 +21,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use outcome::Report;
 use plan::Plan;
+use rival::Rival;
 use room::Room;
 use simulator::scenario::Scenario;
 use std::path::{Path, PathBuf};
@@ -39,6 +42,7 @@ Examples:
   target/release/swarm simulator/scenarios/lab-8.toml --runs 5
   target/release/swarm simulator/scenarios/lab-8.toml --compare-sim 5
   target/release/swarm simulator/scenarios/lab-half-dead.toml --steady-only
+  target/release/swarm simulator/scenarios/lab-8.toml --beside aria2,libtorrent,nginx,rsync
 
 The bound is that of Kumar and Ross at the rate that iperf3 measures in the same run. Rates of 10 Gbit/s and more
 are left unshaped."
@@ -82,6 +86,9 @@ struct Options {
     /// Run the scenario in virtual time too, at the measured rate, with so many rng_seeds
     #[arg(long, value_name = "RNG_SEEDS")]
     compare_sim: Option<u64>,
+    /// Let these programs bring the same file to the same laptops afterwards, one after the other
+    #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
+    beside: Vec<Rival>,
 }
 
 #[derive(Subcommand)]
@@ -108,10 +115,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
-    check_machine()?;
+    check_machine(&options.beside)?;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let scenario = Scenario::parse(&text, &file.display().to_string())?;
-    let plan = Plan::of(&scenario, options.steady_only)?;
+    let plan = Plan::of(&scenario, options.steady_only, options.lose)?;
     for key in plan.not_honoured() {
         eprintln!("swarm: not honoured here: {key}");
     }
@@ -121,7 +128,7 @@ fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
     room.make_trees(&plan)?;
     let mut runs = Vec::new();
     for number in 1..=options.runs {
-        let mut lesson = lesson::Lesson::start(&plan, &room, options.lose, (tell.clone(), &heard))?;
+        let mut lesson = lesson::Lesson::start(&plan, &room, (tell.clone(), &heard))?;
         let run = lesson.teach(options.foreground, options.idle);
         if let Some(keep) = &options.keep {
             room.keep_logs(&keep.join(format!("run-{number}")))?;
@@ -133,7 +140,10 @@ fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
         runs.push(run);
     }
     let virtual_time = options.compare_sim.map(|rng_seeds| virtual_time::run(&plan, &runs, rng_seeds));
-    let report = Report::new(&plan, options.disk, runs, virtual_time);
+    let share = outcome::median(runs.iter().map(|run| run.link_share).collect()).unwrap_or(1.0);
+    let beside: anyhow::Result<Vec<_>> =
+        options.beside.iter().map(|rival| rival::race(*rival, (&plan, share), &room, (&tell, &heard))).collect();
+    let report = Report::new(&plan, options.disk, runs, virtual_time, beside?);
     if let Some(keep) = &options.keep {
         let path = keep.join("curve.csv");
         std::fs::write(&path, report.curve()).with_context(|| format!("cannot write {}", path.display()))?;
@@ -147,13 +157,13 @@ fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
 }
 
 /// Says what is missing, all at once.
-fn check_machine() -> anyhow::Result<()> {
+fn check_machine(beside: &[Rival]) -> anyhow::Result<()> {
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {
         missing.push("the rights of root".to_owned());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for (program, package) in NEEDED {
+    for (program, package) in NEEDED.iter().chain(beside.iter().flat_map(|rival| rival::needs(*rival))) {
         if !std::env::split_paths(&path).any(|directory| directory.join(program).is_file()) {
             missing.push(format!("{program} (package {package})"));
         }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use node::report::Line;
 use node::status::Status;
+use rustix::process::{Pid, Signal, kill_process_group};
 use simulator::scenario::HostId;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -21,6 +22,8 @@ pub enum Heard {
     Line(HostId, Instant, Line),
     /// A node will say no more.
     Ended(HostId),
+    /// A laptop's program says that it has the file, when there is no node that would.
+    Whole(HostId, Instant),
     /// Somebody wants the bench to end.
     Interrupted,
 }
@@ -96,23 +99,30 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        // It may have ended already.
-        let _ = self.child.kill();
+        // With all that it has started. It may have ended already.
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
         let _ = self.child.wait();
         // Then nobody hears of it any more.
         let _ = self.reader.take().map(JoinHandle::join);
     }
 }
 
-/// What a process has used, as Linux tells it.
+/// What a process and its children have used, as Linux tells it.
 fn usage(process: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name stands in brackets and may hold spaces; user and system time are fields 14 and 15 of proc(5).
+    // The name stands in brackets and may hold spaces. Fields 14 to 17 of proc(5) are user and system time, of the
+    // process and of those of its children that have ended.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    let cpu_s = ticks as f64 / TICKS_PER_S;
-    Some(Usage { cpu_s, memory_bytes_peak: kib * 1024 })
+    let mut all = Usage { cpu_s: ticks as f64 / TICKS_PER_S, memory_bytes_peak: kib * 1024 };
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|child| usage(child.parse().ok()?)) {
+        all.cpu_s += child.cpu_s;
+        all.memory_bytes_peak = all.memory_bytes_peak.max(child.memory_bytes_peak);
+    }
+    Some(all)
 }

@@ -2,6 +2,7 @@
 
 use crate::lesson::Counts;
 use crate::plan::Plan;
+use crate::rival::RivalRun;
 use crate::room::Published;
 use crate::virtual_time::VirtualTime;
 use node::status::Status;
@@ -134,6 +135,8 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// The same in the simulator.
     pub virtual_time: Option<VirtualTime>,
+    /// Other programs with the same file.
+    pub beside: Vec<RivalRun>,
 }
 
 impl Spread {
@@ -302,7 +305,13 @@ impl Idle {
 
 impl Report {
     /// A report on these runs.
-    pub fn new(plan: &Plan, on_disk: bool, runs: Vec<Run>, virtual_time: Option<VirtualTime>) -> Report {
+    pub fn new(
+        plan: &Plan,
+        on_disk: bool,
+        runs: Vec<Run>,
+        virtual_time: Option<VirtualTime>,
+        beside: Vec<RivalRun>,
+    ) -> Report {
         let ratios: Option<Vec<f64>> = runs.iter().map(Run::ratio).collect();
         Report {
             scenario: plan.scenario.name.clone(),
@@ -311,6 +320,7 @@ impl Report {
             median_ratio: ratios.and_then(median),
             runs,
             virtual_time,
+            beside,
         }
     }
 

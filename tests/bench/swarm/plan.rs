@@ -5,6 +5,7 @@ use simulator::bounds::{Work, kumar_ross};
 use simulator::scenario::{Fault, HostId, Scenario};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tests::lan::Lan;
 
 /// From here on a rate is not shaped, in bits a second: no virtual link is that fast.
 const UNSHAPED_BITS_PER_S: u64 = 10_000_000_000;
@@ -57,6 +58,7 @@ pub struct Plan<'a> {
     /// What is done when, in order, counted from the publication of the first release.
     pub acts: Vec<(Duration, Act)>,
     partitions: bool,
+    lose_permille: u32,
 }
 
 impl Host {
@@ -67,11 +69,12 @@ impl Host {
 }
 
 impl<'a> Plan<'a> {
-    /// Plans a scenario, or that of its hosts to which nothing happens.
+    /// Plans a scenario, or that of its hosts to which nothing happens, on a network that loses so many of a thousand
+    /// frames.
     ///
     /// # Errors
     /// If nobody is left whose time counts.
-    pub fn of(scenario: &'a Scenario, steady_only: bool) -> anyhow::Result<Plan<'a>> {
+    pub fn of(scenario: &'a Scenario, steady_only: bool, lose_permille: u32) -> anyhow::Result<Plan<'a>> {
         let cut_off = scenario.partitions.iter().flat_map(|partition| &partition.hosts);
         let troubled: BTreeSet<HostId> = scenario.faults.iter().map(Fault::host).chain(cut_off.copied()).collect();
         let seed = (scenario.seed.up_bits_per_s, scenario.seed.down_bits_per_s);
@@ -104,7 +107,23 @@ impl<'a> Plan<'a> {
         );
         ensure!(hosts.iter().any(|host| host.id != HostId::SEED && host.steady), "something happens to every laptop");
         let acts = acts(scenario, steady_only);
-        Ok(Plan { scenario, hosts, acts, partitions: !scenario.partitions.is_empty() })
+        Ok(Plan { scenario, hosts, acts, partitions: !scenario.partitions.is_empty(), lose_permille })
+    }
+
+    /// Makes the network, with nobody on it.
+    ///
+    /// # Errors
+    /// When the machine does not let it.
+    pub fn network(&self) -> std::io::Result<Lan> {
+        let names: Vec<String> = self.hosts.iter().map(|host| host.id.to_string()).collect();
+        let lan = Lan::up(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        for host in self.hosts.iter().filter(|host| host.is_shaped()) {
+            lan.shape(&host.id.to_string(), host.up_bits_per_s, host.down_bits_per_s)?;
+        }
+        if self.lose_permille > 0 {
+            lan.lose(self.lose_permille)?;
+        }
+        Ok(lan)
     }
 
     /// The laptops whose times count.

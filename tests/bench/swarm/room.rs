@@ -130,6 +130,29 @@ impl Room {
         run(&mut command).with_context(|| format!("{laptop} has applied another tree")).map(drop)
     }
 
+    /// The first release's only file, which other programs can pass on too.
+    ///
+    /// # Errors
+    /// If it has more.
+    pub fn only_file(&self) -> anyhow::Result<PathBuf> {
+        let files = fs::read_dir(self.tree(0))?.count();
+        ensure!(files == 1, "other programs are given one file, and the first release has {files}; give it files = 1");
+        Ok(self.tree(0).join("0.bin"))
+    }
+
+    /// An empty directory for another program's race.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn rival(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path().join("rival");
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir(&path)?;
+        Ok(path)
+    }
+
     /// The repository.
     pub fn repository(&self) -> PathBuf {
         self.path().join("repo")

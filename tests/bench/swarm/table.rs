@@ -73,6 +73,7 @@ pub fn summary(report: &Report) {
         figure(best),
         middle(&|run| Some(run.school_link_copies)),
     );
+    beside(report);
     let Some(both) = &report.virtual_time else { return };
     println!("the laptops' completions, middle of all runs, and of {} rng_seeds:", both.rng_seeds);
     println!("  laptop   lab s   simulated s");
@@ -80,6 +81,49 @@ pub fn summary(report: &Report) {
         println!("  {place:6} {lab:7.2} {simulated:13.2}");
     }
     println!("the last in the lab is {:+.1} % of the simulator's time later", both.last_later_percent);
+}
+
+/// Homeroom's middle run, and other programs.
+fn beside(report: &Report) {
+    if report.beside.is_empty() {
+        return;
+    }
+    println!("program        first s    last s  x bound  copies  CPU s school  laptops  MB");
+    let ours: Vec<&Run> = report.runs.iter().filter(|run| run.ratio().is_some()).collect();
+    let middle = |of: &dyn Fn(&Run) -> f64| median(ours.iter().map(|run| of(run)).collect()).unwrap_or(f64::NAN);
+    let held = |run: &Run| run.releases.last().map(|release| release.held_s.values().copied().collect::<Vec<_>>());
+    let first = |run: &Run| held(run).into_iter().flatten().fold(f64::MAX, f64::min);
+    let last = |run: &Run| held(run).into_iter().flatten().fold(0.0, f64::max);
+    row(
+        "homeroom",
+        [
+            middle(&first),
+            middle(&last),
+            middle(&|run| run.ratio().unwrap_or(f64::NAN)),
+            middle(&|run| run.school_link_copies),
+            middle(&|run| run.school_cpu_s),
+            middle(&|run| run.laptops_cpu_s),
+            middle(&|run| run.laptop_memory_bytes_peak as f64 / MB),
+        ],
+    );
+    for run in &report.beside {
+        row(
+            &format!("{:?}", run.rival).to_lowercase(),
+            [
+                run.first_s,
+                run.last_s,
+                run.ratio,
+                run.school_link_copies,
+                run.school_cpu_s,
+                run.laptops_cpu_s,
+                run.laptop_memory_bytes_peak as f64 / MB,
+            ],
+        );
+    }
+}
+
+fn row(name: &str, [first, last, ratio, copies, school, laptops, memory]: [f64; 7]) {
+    println!("{name:13} {first:8.2} {last:9.2} {ratio:8.3} {copies:7.3} {school:13.1} {laptops:8.1} {memory:3.0}");
 }
 
 fn figure(value: Option<f64>) -> String {
