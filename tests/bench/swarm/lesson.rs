@@ -2,7 +2,7 @@
 
 use crate::hostile;
 use crate::iperf::Iperf;
-use crate::member::{Heard, Member, Usage};
+use crate::member::{Heard, Member, Usage, machine_cpu_s};
 use crate::outcome::{Idle, Point, Run, Spread};
 use crate::plan::{Act, Host, Manners, Plan};
 use crate::room::{Room, homeroom};
@@ -46,6 +46,8 @@ pub struct Counts {
     pub link_bytes: BTreeMap<String, u64>,
     /// By host, what its node has used.
     pub usage: BTreeMap<HostId, Usage>,
+    /// Processor seconds that the machine has spent.
+    pub machine_cpu_s: f64,
 }
 
 impl<'a> Lesson<'a> {
@@ -268,7 +270,7 @@ impl<'a> Lesson<'a> {
 
     fn count(&self) -> anyhow::Result<Counts> {
         let usage = self.members.iter().map(|(host, member)| (*host, member.usage())).collect();
-        Ok(Counts { link_bytes: self.lan.sent_bytes()?, usage })
+        Ok(Counts { link_bytes: self.lan.sent_bytes()?, usage, machine_cpu_s: machine_cpu_s()? })
     }
 
     fn idle(&mut self, seconds: u64) -> anyhow::Result<Idle> {

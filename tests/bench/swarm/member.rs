@@ -108,6 +108,19 @@ impl Drop for Member {
     }
 }
 
+/// Processor seconds that this machine has spent since it was started, whoever for.
+///
+/// # Errors
+/// When Linux does not tell.
+pub fn machine_cpu_s() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().context("/proc/stat is empty")?;
+    let ticks = all.split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0));
+    // Fields 4 and 5 of proc(5) are time that was not used; the last two are counted elsewhere too.
+    let used: u64 = ticks.enumerate().filter(|(at, _)| !matches!(at, 3 | 4 | 8..)).map(|(_, ticks)| ticks).sum();
+    Ok(used as f64 / TICKS_PER_S)
+}
+
 /// What a process and its children have used, as Linux tells it.
 fn usage(process: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;

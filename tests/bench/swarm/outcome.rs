@@ -94,6 +94,9 @@ pub struct Run {
     pub school_cpu_s: f64,
     /// Processor seconds of all laptops together, likewise.
     pub laptops_cpu_s: f64,
+    /// Processor seconds that the machine spent on anything else meanwhile, the publisher and the kernel's network
+    /// included. Where it has no processor to spare, nodes were kept waiting.
+    pub elsewhere_cpu_s: f64,
     /// The most memory that the school ever had.
     pub school_memory_bytes_peak: u64,
     /// The most memory that any laptop ever had.
@@ -232,6 +235,7 @@ impl Run {
             overhead_percent: 0.0,
             school_cpu_s: 0.0,
             laptops_cpu_s: 0.0,
+            elsewhere_cpu_s: 0.0,
             school_memory_bytes_peak: 0,
             laptop_memory_bytes_peak: 0,
             bans: 0,
@@ -270,6 +274,8 @@ impl Run {
                 _ => self.laptops_cpu_s += cpu_s,
             }
         }
+        let machine_cpu_s = after.machine_cpu_s - before.machine_cpu_s;
+        self.elsewhere_cpu_s = machine_cpu_s - self.school_cpu_s - self.laptops_cpu_s;
     }
 
     /// Takes in what memory hosts had at most.

@@ -28,11 +28,12 @@ pub fn run(number: usize, run: &Run) {
         println!("    last steady laptop {last} s = {ratio} x the bound of {bound:.2} s (nominal {nominal:.2} s)");
     }
     println!(
-        "  school: {:.3} copies on its link, {:.3} by its own count; {:.1} CPU s; {:.0} MB",
+        "  school: {:.3} copies on its link, {:.3} by its own count; {:.1} CPU s; {:.0} MB; elsewhere {:.1} CPU s",
         run.school_link_copies,
         run.school_sent_copies,
         run.school_cpu_s,
-        run.school_memory_bytes_peak as f64 / MB
+        run.school_memory_bytes_peak as f64 / MB,
+        run.elsewhere_cpu_s,
     );
     println!(
         "  laptops: {:.1} MB from the school, {:.1} MB from laptops, {:.1} MB twice; overhead {:.1} %; {:.1} CPU s; {:.0} MB at most; {} bans",
