@@ -1,7 +1,6 @@
 //! A hostile peer of a scenario, as a process of its own on its host: found by mDNS like anybody, with the newest
 //! metadata, and with nothing good behind its words.
 
-use crate::plan::Manners as Kind;
 use anyhow::Context;
 use node::dialler::Dialler;
 use node::discovery::{Advertisement, Discovery};
@@ -12,6 +11,7 @@ use protocol::limits::PEERS_MAX;
 use protocol::mesh::Role;
 use protocol::message::{ChunkHeader, Holdings, Message};
 use serde_bytes::ByteBuf;
+use simulator::host::Behaviour;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,16 +37,16 @@ pub struct Arguments {
 }
 
 /// Lets a command be a hostile peer of a repository.
-pub fn arguments(command: &mut Command, repository: &Path, kind: Kind) {
+pub fn arguments(command: &mut Command, repository: &Path, behaviour: Behaviour) {
     command.args(["hostile", "--repo"]).arg(repository);
-    if kind == Kind::Lies {
+    if behaviour == Behaviour::Lies {
         command.arg("--lies");
     }
 }
 
 struct Hostile {
     repository: PathBuf,
-    kind: Kind,
+    behaviour: Behaviour,
     manners: Manners,
     peers: BTreeSet<PeerId>,
 }
@@ -57,16 +57,16 @@ struct Hostile {
 /// When the network cannot be used.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let kind = if arguments.lies { Kind::Lies } else { Kind::Stalls };
+    let behaviour = if arguments.lies { Behaviour::Lies } else { Behaviour::Stalls };
     runtime.block_on(async {
         tokio::select! {
             () = stdin_ends() => Ok(()),
-            done = be_hostile(&arguments.repo, kind) => done,
+            done = be_hostile(&arguments.repo, behaviour) => done,
         }
     })
 }
 
-async fn be_hostile(repository: &Path, kind: Kind) -> anyhow::Result<()> {
+async fn be_hostile(repository: &Path, behaviour: Behaviour) -> anyhow::Result<()> {
     let manners = Manners::of(repository, Role::Device)?;
     let mut network = Network::new(PEERS_MAX)?;
     let listens_on = network.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))).await?;
@@ -79,7 +79,7 @@ async fn be_hostile(repository: &Path, kind: Kind) -> anyhow::Result<()> {
     })?;
     let mut dialler = Dialler::new(Vec::new());
     let mut tick = tokio::time::interval(TICK);
-    let mut hostile = Hostile { repository: repository.to_owned(), kind, manners, peers: BTreeSet::new() };
+    let mut hostile = Hostile { repository: repository.to_owned(), behaviour, manners, peers: BTreeSet::new() };
     loop {
         tokio::select! {
             happening = network.next(true) => {
@@ -115,7 +115,11 @@ impl Hostile {
             }
             Happening::Message(_, Message::Want(want)) => {
                 let wrong = |index: &u32| wrong_chunk(want.release, *index);
-                return if self.kind == Kind::Lies { want.indexes.iter().map(wrong).collect() } else { Vec::new() };
+                return if self.behaviour == Behaviour::Lies {
+                    want.indexes.iter().map(wrong).collect()
+                } else {
+                    Vec::new()
+                };
             }
             _ => {}
         }

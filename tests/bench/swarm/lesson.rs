@@ -4,11 +4,12 @@ use crate::hostile;
 use crate::iperf::Iperf;
 use crate::member::{Heard, Member, Usage, machine_cpu_s};
 use crate::outcome::{Idle, Point, Run, Spread};
-use crate::plan::{Act, Host, Manners, Plan};
+use crate::plan::{Act, Host, Plan};
 use crate::room::{Room, homeroom};
 use anyhow::{Context, bail, ensure};
 use node::report::Line;
 use node::status::Status;
+use simulator::host::Behaviour;
 use simulator::scenario::HostId;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -64,7 +65,7 @@ impl<'a> Lesson<'a> {
         let lan = plan.network()?;
         let [from, to] = plan.pair().map(|host| host.id.to_string());
         let link_bits_per_s = Iperf::start(&lan, &from, &to, RATE_S)?.bits_per_s()?;
-        let honest = plan.hosts[1..].iter().filter(|host| host.manners == Manners::Honest);
+        let honest = plan.hosts[1..].iter().filter(|host| host.behaviour == Behaviour::Honest);
         room.begin(honest.map(|host| host.id))?;
         let members = BTreeMap::new();
         let (spreads, points) = (Vec::new(), Vec::new());
@@ -148,18 +149,18 @@ impl<'a> Lesson<'a> {
 
     fn switch_on(&mut self, host: &Host) -> anyhow::Result<()> {
         let name = host.id.to_string();
-        let mut command = match host.manners {
-            Manners::Honest => self.lan.command(&name, homeroom()?),
-            Manners::Lies | Manners::Stalls => self.lan.command(&name, std::env::current_exe()?),
+        let mut command = match host.behaviour {
+            Behaviour::Honest => self.lan.command(&name, homeroom()?),
+            Behaviour::Lies | Behaviour::Stalls => self.lan.command(&name, std::env::current_exe()?),
         };
-        match host.manners {
-            Manners::Honest if host.id == HostId::SEED => {
+        match host.behaviour {
+            Behaviour::Honest if host.id == HostId::SEED => {
                 command.args(["run", "--json", "--stop-with-stdin", "--seed", "--repo"]).arg(self.room.repository());
             }
-            Manners::Honest => {
+            Behaviour::Honest => {
                 command.args(["run", "--json", "--stop-with-stdin", "--home"]).arg(self.room.home(host.id));
             }
-            manners => hostile::arguments(&mut command, &self.room.repository(), manners),
+            behaviour => hostile::arguments(&mut command, &self.room.repository(), behaviour),
         }
         let logs = (self.room.log(host.id, "stdout")?, self.room.log(host.id, "stderr")?);
         self.members.insert(host.id, Member::start(host.id, command, logs, self.tell.clone())?);
@@ -174,7 +175,7 @@ impl<'a> Lesson<'a> {
             .plan
             .hosts
             .iter()
-            .filter(|host| host.there && host.manners == Manners::Honest)
+            .filter(|host| host.there && host.behaviour == Behaviour::Honest)
             .map(|host| host.id)
             .collect();
         let lonely = |lesson: &Self| {

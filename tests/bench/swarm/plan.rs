@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use simulator::bounds::{Work, kumar_ross};
+use simulator::host::Behaviour;
 use simulator::scenario::{Fault, HostId, Scenario};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,22 +21,11 @@ pub struct Host {
     /// What it can be sent, in bits a second.
     pub down_bits_per_s: u64,
     /// How it treats others.
-    pub manners: Manners,
+    pub behaviour: Behaviour,
     /// Whether it is there from the start.
     pub there: bool,
     /// Whether nothing happens to it: its time counts.
     pub steady: bool,
-}
-
-/// How a host treats others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manners {
-    /// As it should.
-    Honest,
-    /// It claims to hold everything, and sends wrong bytes for every chunk.
-    Lies,
-    /// It claims to hold everything, and sends nothing.
-    Stalls,
 }
 
 /// Something that is done at a moment.
@@ -86,14 +76,14 @@ impl<'a> Plan<'a> {
                 id,
                 up_bits_per_s,
                 down_bits_per_s,
-                manners: Manners::Honest,
+                behaviour: Behaviour::Honest,
                 there: true,
                 steady: !troubled.contains(&id),
             };
             for fault in scenario.faults.iter().filter(|fault| fault.host() == id) {
                 match fault {
-                    Fault::Lies { .. } => host.manners = Manners::Lies,
-                    Fault::Stalls { .. } => host.manners = Manners::Stalls,
+                    Fault::Lies { .. } => host.behaviour = Behaviour::Lies,
+                    Fault::Stalls { .. } => host.behaviour = Behaviour::Stalls,
                     Fault::Joins { .. } => host.there = false,
                     Fault::Dies { .. } => {}
                 }
@@ -165,7 +155,7 @@ impl<'a> Plan<'a> {
         if self.partitions {
             keys.push("partition (the network stays whole)");
         }
-        if self.hosts.iter().any(|host| host.manners != Manners::Honest) {
+        if self.hosts.iter().any(|host| host.behaviour != Behaviour::Honest) {
             keys.push(
                 "lies and stalls as the simulator means them (here such a host also claims to hold everything at once)",
             );
