@@ -115,7 +115,7 @@ impl Rival {
                 [share(peer), peer.to_owned()]
             }
             Rival::Udpcast => [
-                "udp-sender --nokbd --file $SOURCE --interface eth0 --min-receivers $LAPTOPS --max-bitrate $BITRATE".to_owned(),
+                "udp-sender --nokbd --file $SOURCE --interface eth0 --min-receivers $LAPTOPS --max-bitrate $BITRATE; read _".to_owned(),
                 and_tell(&format!("udp-receiver --nokbd --nosync --file {FILE} --interface eth0")),
             ],
         }
