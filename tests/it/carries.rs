@@ -5,7 +5,7 @@ use super::class::{CHANNEL, Class, Published};
 use super::judge::assert_same;
 use super::needs::{Need, can_run};
 use super::process::Process;
-use super::stranger::{Manners, Say, Stranger};
+use super::stranger::Stranger;
 use super::trees::{self, Edition};
 use node::net::Happening;
 use protocol::bitmap::Bitmap;
@@ -16,6 +16,8 @@ use serde_bytes::ByteBuf;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tests::manners::{Manners, Say};
 
 const RSYNC: &[Need] = &[Need::Tool("rsync")];
 const NAMES: [&str; 3] = ["ann", "bob", "cleo"];
@@ -131,7 +133,7 @@ fn the_school_dies_once_the_laptops_together_hold_everything() {
     let chunks = published.chunks;
 
     // Somebody who holds nothing is told by all laptops what they hold.
-    let manners = Manners::of(&class, Role::Device);
+    let manners = Manners::of(Path::new(&class.repo()), Role::Device).unwrap();
     let observer = Stranger::start(move |happening| match happening {
         Happening::Message(_, Message::Holdings(told)) => {
             let held = ByteBuf::from(Bitmap::new(chunks).to_bytes());

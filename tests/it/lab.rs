@@ -6,45 +6,20 @@ use super::judge::assert_same;
 use super::needs::{Need, can_run};
 use super::process::Process;
 use super::trees::{self, Edition};
-use std::process::Command;
+use tests::lan::Lan;
 
 const LAB: &[Need] = &[Need::Root, Need::Tool("ip"), Need::Tool("rsync")];
 
-/// A network of hosts. It is taken down when this is dropped.
-struct Lan(String);
-
-impl Lan {
-    fn up(hosts: &[&str]) -> Lan {
-        let lan = Lan(format!("homeroom{}", std::process::id()));
-        lan.script("up", hosts);
-        lan
-    }
-
-    fn script(&self, verb: &str, arguments: &[&str]) {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/lan.sh");
-        let status = Command::new(script).args([verb, &self.0]).args(arguments).status().unwrap();
-        assert!(status.success(), "lan.sh {verb} {arguments:?} failed");
-    }
-
-    /// Starts `homeroom` on a host, as a person would there: nothing said of addresses or peers.
-    fn start(&self, class: &Class, host: &str, arguments: &[&str]) -> Process {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &format!("{}-{host}", self.0)]).arg(program()).arg("run").args(arguments);
-        class.start(host, command, &[])
-    }
-
-    fn laptop(&self, class: &Class, host: &str) -> Process {
-        class.enroll(host);
-        self.start(class, host, &["--home", &class.argument(host)])
-    }
+/// Starts `homeroom` on a host, as a person would there: nothing said of addresses or peers.
+fn start(lan: &Lan, class: &Class, host: &str, arguments: &[&str]) -> Process {
+    let mut command = lan.command(host, program());
+    command.arg("run").args(arguments);
+    class.start(host, command, &[])
 }
 
-impl Drop for Lan {
-    fn drop(&mut self) {
-        // Also while a test panics, where a second panic would hide the first.
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/lan.sh");
-        let _ = Command::new(script).args(["down", &self.0]).status();
-    }
+fn laptop(lan: &Lan, class: &Class, host: &str) -> Process {
+    class.enroll(host);
+    start(lan, class, host, &["--home", &class.argument(host)])
 }
 
 #[test]
@@ -57,22 +32,22 @@ fn a_classroom_finds_itself_and_survives_a_cable_that_is_pulled() {
     trees::bulk(&first, 60, 1_000_000);
     let second = class.odd_tree(Edition::Second);
     class.publish(&first, "1.0");
-    let lan = Lan::up(&["school", "ann", "bob", "cleo"]);
-    let mut school = lan.start(&class, "school", &["--seed", "--repo", &class.repo()]);
-    let mut ann = lan.laptop(&class, "ann");
-    let mut bob = lan.laptop(&class, "bob");
+    let lan = Lan::up(&["school", "ann", "bob", "cleo"]).unwrap();
+    let mut school = start(&lan, &class, "school", &["--seed", "--repo", &class.repo()]);
+    let mut ann = laptop(&lan, &class, "ann");
+    let mut bob = laptop(&lan, &class, "bob");
 
     // Bob's cable is pulled in the middle of the release.
     let some = |bob: &Process| bob.release("1.0").is_some_and(|release| release.held_bytes > 0);
     bob.until("he holds some of it", some);
-    lan.script("unplug", &["bob"]);
+    lan.unplug("bob").unwrap();
     ann.until_applied("1.0");
     assert_same(&first, &class.current("ann"));
     let cut_off = bob.release("1.0").unwrap();
     assert!(cut_off.held_bytes < cut_off.total_bytes, "the cable was pulled too late to matter");
 
     // Cleo comes late, and a second release is there before Bob is back.
-    let mut cleo = lan.laptop(&class, "cleo");
+    let mut cleo = laptop(&lan, &class, "cleo");
     cleo.until_applied("1.0");
     assert_same(&first, &class.current("cleo"));
     class.publish(&second, "1.1");
@@ -81,7 +56,7 @@ fn a_classroom_finds_itself_and_survives_a_cable_that_is_pulled() {
         assert_same(&second, &class.current(name));
         assert_same(&first, &class.previous(name));
     }
-    lan.script("plug", &["bob"]);
+    lan.plug("bob").unwrap();
     bob.until_applied("1.1");
     assert_same(&second, &class.current("bob"));
 

@@ -5,7 +5,7 @@ use super::class::{Class, Published};
 use super::judge::assert_same;
 use super::needs::{Need, can_run};
 use super::process::Process;
-use super::stranger::{Manners, Say, Stranger};
+use super::stranger::Stranger;
 use super::trees;
 use node::net::{Happening, OutgoingChunk};
 use protocol::content::encoding::Encoding;
@@ -16,7 +16,8 @@ use protocol::message::{ChunkHeader, Chunks, Hello, Holdings, Message, Metadata,
 use serde_bytes::ByteBuf;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tests::manners::{Manners, Say};
 
 /// A class with a release of noise, and what was published.
 struct Lesson {
@@ -35,7 +36,7 @@ impl Lesson {
     }
 
     fn manners(&self, role: Role) -> Manners {
-        Manners::of(&self.class, role)
+        Manners::of(Path::new(&self.class.repo()), role).unwrap()
     }
 
     fn release(&self) -> ManifestId {
@@ -231,7 +232,7 @@ fn newer_metadata_of_another_publisher_is_refused() {
         trees::bulk(&tree, 1, 10_000);
         forger.publish(&tree, version);
     }
-    let forger = Manners::of(&forger, Role::Device);
+    let forger = Manners::of(Path::new(&forger.repo()), Role::Device).unwrap();
     let manners = lesson.manners(Role::Device);
     let mut head = forger.truth.head().unwrap();
     let liar = Stranger::start(move |happening| match happening {

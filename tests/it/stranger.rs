@@ -1,29 +1,15 @@
 //! A peer that the test plays itself, over the real network: an observer, or a liar.
 
-use super::class::Class;
-use node::net::{Happening, Network, OutgoingChunk};
-use node::publisher::files;
-use protocol::id::PeerId;
-use protocol::mesh::Role;
-use protocol::message::{Chunks, Hello, Holdings, Message, Metadata};
-use protocol::trust::TrustedSet;
-use serde_bytes::ByteBuf;
+use node::net::{Happening, Network};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tests::manners::{Say, peer_of};
 use tokio::sync::oneshot;
 
 /// Nothing that a stranger waits for takes so long.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Something that a stranger says to the peer to whom something happened.
-#[derive(Debug)]
-pub enum Say {
-    Message(Message),
-    Chunk(OutgoingChunk),
-}
 
 /// A peer that does as the test likes. It leaves when this is dropped.
 pub struct Stranger {
@@ -93,66 +79,10 @@ async fn behave(mut network: Network, mut manners: impl FnMut(&Happening) -> Vec
         let happening = network.next(true).await;
         if let Some(peer) = peer_of(&happening) {
             for say in manners(&happening) {
-                match say {
-                    Say::Message(message) => network.send(peer, message),
-                    Say::Chunk(chunk) => {
-                        // The queue of a peer that does not read is full; that is its business.
-                        let _ = network.send_chunk(peer, chunk);
-                    }
-                }
+                say.to(peer, &mut network);
             }
         }
         // Nobody may be listening any more.
         let _ = heard.send(happening);
-    }
-}
-
-fn peer_of(happening: &Happening) -> Option<PeerId> {
-    match happening {
-        Happening::Opened(peer) | Happening::Message(peer, _) | Happening::BadFrame(peer, _) => Some(*peer),
-        Happening::Chunk(peer, ..) => Some(*peer),
-        Happening::Closed(_) | Happening::ChunkSent(..) => None,
-    }
-}
-
-/// A peer's good manners, from which a liar departs in one thing: it has the newest metadata, says
-/// that it holds everything, and has nothing when it is asked.
-pub struct Manners {
-    /// The repository's metadata.
-    pub truth: TrustedSet,
-    /// What it says it is.
-    pub role: Role,
-}
-
-impl Manners {
-    /// The manners of a node of this class.
-    pub fn of(class: &Class, role: Role) -> Manners {
-        Manners { truth: files::read(Path::new(&class.repo())).unwrap(), role }
-    }
-
-    /// The answer to whatever happens.
-    pub fn answer(&self, happening: &Happening) -> Vec<Say> {
-        let messages = match happening {
-            Happening::Opened(_) => vec![self.hello(), Message::Head(self.truth.head())],
-            Happening::Message(_, Message::WantMetadata(want)) => {
-                let bytes = self.truth.metadata(&want.role, want.version);
-                let bytes = bytes.map(|(_, bytes)| ByteBuf::from(bytes.to_vec()));
-                vec![Message::Metadata(Metadata { role: want.role.clone(), bytes })]
-            }
-            Happening::Message(_, Message::WantDocument(want)) => vec![Message::NoDocument(want.id)],
-            Happening::Message(_, Message::Holdings(told)) if told.answer => {
-                vec![Message::Holdings(Holdings { release: told.release, held: ByteBuf::new(), answer: false })]
-            }
-            Happening::Message(_, Message::Want(Chunks { release, indexes })) => {
-                vec![Message::Refuse(Chunks { release: *release, indexes: indexes.clone() })]
-            }
-            _ => Vec::new(),
-        };
-        messages.into_iter().map(Say::Message).collect()
-    }
-
-    /// Its first word.
-    pub fn hello(&self) -> Message {
-        Message::Hello(Hello { features: 0, repository: self.truth.repository(), role: self.role })
     }
 }

@@ -2,15 +2,17 @@
 # A school's network on one machine: a switch and hosts, each host in a network namespace of its own, joined by a
 # bridge. Needs root and iproute2.
 #
-#   lan.sh up LAB HOST...        makes host number k at 10.77.0.k, with loopback and eth0
-#   lan.sh unplug LAB HOST       takes the host's cable out of the switch
-#   lan.sh plug LAB HOST         puts it back
-#   lan.sh down LAB              removes everything named LAB-...
+#   lan.sh up LAB HOST...             makes host number k at 10.77.0.k, with loopback and eth0
+#   lan.sh shape LAB HOST UP DOWN     limits what the host sends and what it is sent, in kbit/s each
+#   lan.sh lose LAB PERMILLE          lets the switch lose so many of a thousand frames
+#   lan.sh unplug LAB HOST            takes the host's cable out of the switch
+#   lan.sh plug LAB HOST              puts it back
+#   lan.sh down LAB                   removes everything named LAB-...
 #
 # LAB must be short and its own for every run; nothing else on the machine is touched.
 set -euo pipefail
 
-verb=${1:?up, unplug, plug or down} lab=${2:?the name of the lab}
+verb=${1:?up, shape, lose, unplug, plug or down} lab=${2:?the name of the lab}
 shift 2
 switch="$lab-switch"
 
@@ -36,6 +38,16 @@ up)
     number=$((number + 1))
   done
   ;;
+shape)
+  # The burst holds one packet of 64 KiB, as the kernel passes them between namespaces; the queue is that of a switch.
+  tc -n "$lab-$1" qdisc replace dev eth0 root tbf rate "$2kbit" burst 128kb latency 50ms
+  tc -n "$switch" qdisc replace dev "port-$1" root tbf rate "$3kbit" burst 128kb latency 50ms
+  ;;
+lose)
+  ip netns exec "$switch" nft -f - <<<"table bridge lab {
+    chain forward { type filter hook forward priority 0; numgen random mod 1000 < $1 drop; }
+  }"
+  ;;
 unplug) ip -n "$switch" link set "port-$1" down ;;
 plug) ip -n "$switch" link set "port-$1" up ;;
 down)
@@ -44,7 +56,7 @@ down)
   done
   ;;
 *)
-  sed -n '2,11p' "$0" >&2
+  sed -n '2,13p' "$0" >&2
   exit 2
   ;;
 esac

@@ -1,1 +1,4 @@
-//! The house seen from outside; the tests are in `it/`.
+//! The house seen from outside: the tests are in `it/`, measurements in `bench/`; here is what both stand on.
+
+pub mod lan;
+pub mod manners;
