@@ -2,11 +2,13 @@
 //! static web server or USB stick can hold (`docs/repository.md` says its layout).
 //!
 //! [`Repository`] reads it: chunks from its [packs](pack), manifests, chunk lists. [`publish`]
-//! writes it: [`capture`] walks a tree, [`compress`] uses the cores, and [`pack_writer`] fills packs.
+//! writes it: [`capture`] walks a tree, [`cut`] reads its files, [`compress`] makes what is new
+//! smaller, and [`pack_writer`] fills packs.
 //! What is in `metadata/` alone decides what is released; nothing else here does.
 
 pub mod capture;
 pub mod compress;
+pub mod cut;
 pub mod durable;
 pub mod pack;
 pub mod pack_writer;

@@ -9,6 +9,12 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// A pack is synced each time it has grown by so many bytes, while more is added. Then the disk is not idle
+/// until the end, and the last sync, for which everybody waits, is short.
+const SYNC_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Adds chunks to a repository. Its memory is a buffer and some 100 bytes for each chunk of the open pack.
 pub struct PackWriter<'a> {
@@ -45,6 +51,10 @@ struct OpenPack {
     rows: Vec<Row>,
     ids: HashSet<ChunkId>,
     bytes: u32,
+    /// Asks the thread beside to sync, and where that was last asked.
+    syncs: SyncSender<()>,
+    sync_asked_at: u32,
+    syncing: JoinHandle<io::Result<()>>,
 }
 
 impl<'a> PackWriter<'a> {
@@ -72,12 +82,7 @@ impl<'a> PackWriter<'a> {
             Some(open) => open,
             none => none.insert(OpenPack::create(&self.repository.path.join("packs"))?),
         };
-        let row = Row { chunk, encoding, offset: open.bytes, wire_bytes };
-        open.write(&row.header())?;
-        open.write(wire)?;
-        open.bytes += record_bytes;
-        open.ids.insert(chunk.id);
-        open.rows.push(row);
+        open.add(chunk, encoding, wire_bytes, wire)?;
         self.written.chunks += 1;
         self.written.plain_bytes += u64::from(chunk.bytes);
         self.written.wire_bytes += u64::from(wire_bytes);
@@ -122,12 +127,33 @@ impl Drop for PackWriter<'_> {
 impl OpenPack {
     fn create(directory: &Path) -> Result<Self, PackError> {
         let path = durable::unfinished(&directory.join("new.pack"));
-        let file = File::create(&path).map_err(|source| PackError { path: path.clone(), source })?;
+        let error = |source| PackError { path: path.clone(), source };
+        let file = File::create(&path).map_err(error)?;
+        let same_file = file.try_clone().map_err(error)?;
+        let (syncs, asked) = sync_channel(1);
+        let syncing = thread::spawn(move || asked.into_iter().try_for_each(|()| same_file.sync_data()));
         let file = BufWriter::with_capacity(1 << 20, file);
         let bytes = PACK_MAGIC.len() as u32;
-        let mut open = Self { path, file, rows: Vec::new(), ids: HashSet::new(), bytes };
+        let (rows, ids) = (Vec::new(), HashSet::new());
+        let mut open = Self { path, file, rows, ids, bytes, syncs, sync_asked_at: 0, syncing };
         open.write(&PACK_MAGIC)?;
         Ok(open)
+    }
+
+    /// Adds a chunk that it does not hold, at its end.
+    fn add(&mut self, chunk: ChunkRef, encoding: Encoding, wire_bytes: u32, wire: &[u8]) -> Result<(), PackError> {
+        let row = Row { chunk, encoding, offset: self.bytes, wire_bytes };
+        self.write(&row.header())?;
+        self.write(wire)?;
+        self.bytes += RECORD_HEADER_BYTES + wire_bytes;
+        self.ids.insert(chunk.id);
+        self.rows.push(row);
+        if self.bytes - self.sync_asked_at >= SYNC_BYTES {
+            self.sync_asked_at = self.bytes;
+            // A thread that is still at the one before, or has failed, is asked no more: see `close`.
+            let _ = self.syncs.try_send(());
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PackError> {
@@ -138,7 +164,10 @@ impl OpenPack {
     /// whose pack is not on disk.
     fn close(mut self, directory: &Path) -> Result<(String, Vec<Row>), PackError> {
         let error = |path: &Path, source| PackError { path: path.to_owned(), source };
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
+        drop(self.syncs);
+        // The system tells a failed write to one sync alone, so the thread's word counts as much as the last sync's.
+        let synced = self.syncing.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+        let synced = synced.and_then(|()| self.file.flush()).and_then(|()| self.file.get_ref().sync_data());
         synced.map_err(|source| error(&self.path, source))?;
         let index_bytes = pack::encode_index(&mut self.rows);
         let name = blake3::hash(&index_bytes).to_hex().to_string();
@@ -196,6 +225,23 @@ mod tests {
         let list = fs::read_to_string(home.path().join("packs/list")).unwrap();
         assert_eq!(list.lines().count(), 2);
         assert!(list.lines().all(|name| home.path().join(format!("packs/{name}.idx")).exists()));
+    }
+
+    #[test]
+    fn a_pack_that_was_synced_while_it_grew_is_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let plains: Vec<Vec<u8>> = (0..3 * SYNC_BYTES / 500_000).map(|at| vec![at as u8; 250_000]).collect();
+        Repository::create(home.path()).unwrap();
+        let mut repository = Repository::open_to_publish(home.path()).unwrap();
+        let mut writer = PackWriter::new(&mut repository);
+        for plain in &plains {
+            writer.add(chunk(plain), Encoding::Raw, plain).unwrap();
+        }
+        assert_eq!(writer.finish().unwrap().packs, 1);
+        let repository = Repository::open(home.path()).unwrap();
+        for plain in &plains {
+            assert_eq!(repository.read(&ChunkId::of(plain)).unwrap().wire, *plain);
+        }
     }
 
     #[test]

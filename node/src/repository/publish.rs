@@ -2,22 +2,26 @@
 //! visible as a release before metadata that names the manifest is signed and put in place, which is
 //! not done here.
 //!
-//! One thread reads, cuts and hashes, in the order of the tree; others compress what is new. The
-//! outcome is a function of the tree and the options alone, so the same tree published twice gives
-//! the same bytes and adds nothing.
+//! A pipeline of bounded length: threads that [cut] files, one that asks what of that is new, threads
+//! that [compress] it, and the first one again to write it to a pack. Whatever the threads do, chunks
+//! stay in the order of the tree. So the outcome is a function of the tree and the options alone, and
+//! the same tree published twice gives the same bytes and adds nothing.
+//!
+//! [cut]: super::cut
+//! [compress]: super::compress
 
 use super::capture::{self, CaptureError, Captured};
 use super::compress::{Compressed, Compressor};
+use super::cut::{Cut, Cutter};
 use super::pack_writer::{PackError, PackWriter, Written};
 use super::{Repository, durable};
 use protocol::content::chunk_list::ChunkListBuilder;
-use protocol::content::chunker::Chunker;
 use protocol::content::manifest::{
     ChunkListRef, ChunkerParameters, Entry, FORMAT, Kind, Manifest, ManifestError, VerifiedManifest,
 };
 use protocol::content::name::TargetPath;
 use protocol::content::release::{Release, ReleaseError};
-use protocol::id::{ChunkId, ChunkListId, ChunkRef, ManifestId};
+use protocol::id::{ChunkListId, ManifestId};
 use serde_bytes::ByteBuf;
 use std::io;
 use std::num::NonZero;
@@ -28,6 +32,10 @@ use std::thread;
 
 /// The zstd level of what is published: 3 keeps up with a disk on two cores.
 const ZSTD_LEVEL: i32 = 3;
+/// Beyond these, on a machine of many cores, compressing and the one thread that writes are slower than cutting.
+const CUTTING_THREADS_MAX: usize = 4;
+/// Each worker may have 4 MiB before it, so this bounds memory; one thread writes what all of them make.
+const WORKERS_MAX: usize = 16;
 
 /// What a publisher may choose beside the tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,7 +137,7 @@ pub fn publish_tree(
     options: &PublishOptions,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Published, PublishError> {
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
     publish_with(workers, repository, tree, target, options, progress)
 }
 
@@ -153,89 +161,79 @@ fn publish_with(
             (attributes.mtime_s, attributes.mtime_ns) = (mtime_s, 0);
         }
     }
-    let (chunk_list, new) = thread::scope(|scope| {
-        let packs = PackWriter::new(repository);
-        Reader::new(packs, Compressor::start(scope, workers, ZSTD_LEVEL), &captured, progress)
-            .read_all(&tree, &mut captured)
+    let files: Vec<&Captured> = captured.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).collect();
+    let content = thread::scope(|scope| {
+        let cutter = Cutter::start(scope, workers.min(CUTTING_THREADS_MAX), &tree, &files);
+        let compressor = Compressor::start(scope, workers, ZSTD_LEVEL);
+        add_content(repository, &files, cutter, compressor, progress)
     })?;
-    let manifest = manifest(target, options, captured, &chunk_list);
-    write_documents(repository, target, manifest, &chunk_list, new)
+    let manifest = manifest(target, options, captured, &content);
+    write_documents(repository, target, manifest, &content)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CaptureError> {
     path.canonicalize().map_err(|source| CaptureError::at_root(path, source))
 }
 
-/// Reads the files of a tree, and lets what is new in them be compressed and packed.
-struct Reader<'a> {
-    packs: PackWriter<'a>,
-    compressor: Compressor,
-    chunker: Chunker,
-    chunk_list: ChunkListBuilder,
-    state: Progress,
-    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+/// What the files of a tree came to.
+struct Content {
+    /// The BLAKE3 of each regular file, in the order of the tree.
+    hashes: Vec<[u8; 32]>,
+    /// The chunk list's bytes.
+    chunk_list: Vec<u8>,
+    /// What the repository did not have before.
+    new: Written,
 }
 
-impl<'a> Reader<'a> {
-    fn new(
-        packs: PackWriter<'a>,
-        compressor: Compressor,
-        captured: &[Captured],
-        progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Self {
-        let bytes = |entry: &Captured| if let Kind::File { bytes, .. } = entry.kind { bytes } else { 0 };
-        Self {
-            packs,
-            compressor,
-            chunker: Chunker::new(ChunkerParameters::default()),
-            chunk_list: ChunkListBuilder::default(),
-            state: Progress { tree_bytes: captured.iter().map(bytes).sum(), ..Progress::default() },
-            progress,
-        }
-    }
-
-    /// Reads every file, fills in its hash, and returns the chunk list and what was new.
-    fn read_all(mut self, tree: &Path, captured: &mut [Captured]) -> Result<(Vec<u8>, Written), PublishError> {
-        for entry in captured {
-            if matches!(entry.kind, Kind::File { .. }) {
-                let whole = self.read(tree, entry)?;
-                if let Kind::File { blake3, .. } = &mut entry.kind {
-                    *blake3 = whole;
-                }
+/// Takes what is cut from the files, and lets what is new in it be compressed and packed.
+fn add_content(
+    repository: &mut Repository,
+    files: &[&Captured],
+    mut cutter: Cutter,
+    mut compressor: Compressor,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Content, PublishError> {
+    let bytes = |file: &&Captured| if let Kind::File { bytes, .. } = file.kind { bytes } else { 0 };
+    let mut state = Progress { tree_bytes: files.iter().map(bytes).sum(), ..Progress::default() };
+    let mut packs = PackWriter::new(repository);
+    let mut chunk_list = ChunkListBuilder::default();
+    let mut hashes = Vec::with_capacity(files.len());
+    while hashes.len() < files.len() {
+        let (chunk, plain) = match cutter.pop()? {
+            Cut::Chunk(chunk, plain) => (chunk, plain),
+            Cut::End(hash) => {
+                hashes.push(hash);
+                continue;
+            }
+        };
+        state.read_bytes += u64::from(chunk.bytes);
+        if chunk_list.push(chunk) && !packs.has(&chunk.id) {
+            state.new_bytes += u64::from(chunk.bytes);
+            if let Some(Compressed { chunk, encoding, wire }) = compressor.push(chunk, plain) {
+                packs.add(chunk, encoding, &wire)?;
             }
         }
-        while let Some(Compressed { chunk, encoding, wire }) = self.compressor.pop() {
-            self.packs.add(chunk, encoding, &wire)?;
+        if progress(state).is_break() {
+            return Err(PublishError::Stopped);
         }
-        Ok((self.chunk_list.finish().encode(), self.packs.finish()?))
     }
-
-    /// Reads one file; returns the BLAKE3 of all its bytes.
-    fn read(&mut self, tree: &Path, entry: &Captured) -> Result<[u8; 32], PublishError> {
-        let file = entry.open(tree)?;
-        let mut whole = blake3::Hasher::new();
-        for plain in self.chunker.chunks(&file) {
-            let plain = plain.map_err(|source| file.error(source))?;
-            whole.update(&plain);
-            let bytes = u32::try_from(plain.len()).expect("the chunker's largest chunk is far below 4 GiB");
-            let chunk = ChunkRef { id: ChunkId::of(&plain), bytes };
-            self.state.read_bytes += u64::from(bytes);
-            if self.chunk_list.push(chunk) && !self.packs.has(&chunk.id) {
-                self.state.new_bytes += u64::from(bytes);
-                if let Some(Compressed { chunk, encoding, wire }) = self.compressor.push(chunk, plain) {
-                    self.packs.add(chunk, encoding, &wire)?;
-                }
-            }
-            if (self.progress)(self.state).is_break() {
-                return Err(PublishError::Stopped);
-            }
-        }
-        file.still_as_captured()?;
-        Ok(*whole.finalize().as_bytes())
+    while let Some(Compressed { chunk, encoding, wire }) = compressor.pop() {
+        packs.add(chunk, encoding, &wire)?;
     }
+    Ok(Content { hashes, chunk_list: chunk_list.finish().encode(), new: packs.finish()? })
 }
 
-fn manifest(target: &TargetPath, options: &PublishOptions, captured: Vec<Captured>, chunk_list: &[u8]) -> Manifest {
+fn manifest(
+    target: &TargetPath,
+    options: &PublishOptions,
+    mut captured: Vec<Captured>,
+    Content { hashes, chunk_list, .. }: &Content,
+) -> Manifest {
+    let files = captured.iter_mut().filter_map(|entry| match &mut entry.kind {
+        Kind::File { blake3, .. } => Some(blake3),
+        _ => None,
+    });
+    files.zip(hashes).for_each(|(blake3, hash)| *blake3 = *hash);
     let is_privileged = |entry: &&Captured| {
         matches!(entry.kind, Kind::File { .. }) && entry.attributes.as_ref().is_some_and(|a| a.are_privileged())
     };
@@ -260,8 +258,7 @@ fn write_documents(
     repository: &Repository,
     target: &TargetPath,
     manifest: Manifest,
-    chunk_list: &[u8],
-    new: Written,
+    Content { chunk_list, new, .. }: &Content,
 ) -> Result<Published, PublishError> {
     let bytes = manifest.encode();
     let verified = VerifiedManifest::verify(&bytes, ManifestId::of(&bytes), bytes.len() as u64)
@@ -279,7 +276,7 @@ fn write_documents(
         tree_bytes: release.tree_bytes(),
         chunks: release.chunk_count().into(),
         chunk_bytes: release.total_bytes(),
-        new,
+        new: *new,
     })
 }
 
