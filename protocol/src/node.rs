@@ -15,7 +15,7 @@ use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
-use crate::mesh::{Ask, Peers, Role, Strategy, Swarm, Uploads};
+use crate::mesh::{Ask, Chooser, Peers, Role, Strategy, Swarm, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
 use crate::refresh::Refresh;
@@ -292,14 +292,37 @@ impl Node {
 
     fn grant_uploads(&mut self, now: Time) {
         let Self { uploads, swarms, rng, outputs, .. } = self;
-        if swarms.values_mut().any(|swarm| swarm.choice_reopened()) {
+        if swarms.values_mut().any(|swarm| swarm.choice_reopened(now)) {
             uploads.unpark();
         }
-        let grants = uploads.grants(|peer, release| swarms.get_mut(&release)?.choose_for(peer, now, rng));
+        let grants = uploads.grants(&mut SwarmsChoice { swarms, rng, now });
         outputs.extend(grants.into_iter().map(|grant| Output::Upload {
             to: grant.to,
             release: grant.release,
             index: grant.index,
         }));
+    }
+}
+
+/// The swarms of a seed choose what it sends.
+struct SwarmsChoice<'a> {
+    swarms: &'a mut BTreeMap<ManifestId, Box<Swarm>>,
+    rng: &'a mut Rng,
+    now: Time,
+}
+
+impl Chooser for SwarmsChoice<'_> {
+    fn choose(&mut self, peer: PeerId, release: ManifestId) -> Option<u32> {
+        self.swarms.get_mut(&release)?.choose_for(peer, self.now, self.rng)
+    }
+
+    fn named(&mut self, peer: PeerId, release: ManifestId, index: u32) {
+        if let Some(swarm) = self.swarms.get_mut(&release) {
+            swarm.named(peer, index, self.now);
+        }
+    }
+
+    fn kept_by(&self, peer: PeerId) -> u32 {
+        self.swarms.values().map(|swarm| swarm.kept_by(peer)).sum()
     }
 }

@@ -22,7 +22,7 @@ pub use peers::Peers;
 pub use picker::Picker;
 pub use spread::Spread;
 pub use swarm::{Ask, Swarm, Tally};
-pub use uploads::{Grant, Uploads};
+pub use uploads::{Chooser, Grant, Uploads};
 
 use serde::{Deserialize, Serialize};
 

@@ -83,10 +83,14 @@ impl Picker {
         self.buckets.iter().find_map(|bucket| pick_from(bucket, rng, &acceptable))
     }
 
-    /// Takes the rarest open chunk out of a short list, and those that are not open with it.
-    pub fn take_rarest_of(&self, list: &mut Vec<u32>) -> Option<u32> {
+    /// Takes the rarest open chunk out of a short list, and those that are not open with it; ties are drawn at
+    /// random, lest all who hear the same news ask for the same.
+    pub fn take_rarest_of(&self, list: &mut Vec<u32>, rng: &mut Rng) -> Option<u32> {
         list.retain(|index| self.is_open(*index));
-        let at = (0..list.len()).min_by_key(|at| self.copies(list[*at]))?;
+        let rarest = list.iter().map(|index| self.copies(*index)).min()?;
+        let ties = list.iter().filter(|index| self.copies(**index) == rarest).count();
+        let drawn = usize::try_from(rng.below(ties as u64)).unwrap_or(0);
+        let at = (0..list.len()).filter(|at| self.copies(list[*at]) == rarest).nth(drawn)?;
         Some(list.swap_remove(at))
     }
 

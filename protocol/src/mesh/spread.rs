@@ -1,6 +1,10 @@
-//! How a seed spends the credit that devices give it: on chunks that no device holds and none was
-//! just sent, so that the school sends each chunk about once, whatever the devices know of each other
-//! (super-seeding). How near to once it comes stands in `docs/performance.md`.
+//! How a seed spends the credit that devices give it: on chunks that no device holds and none was just sent, so
+//! that the school sends each chunk about once, whatever the devices know of each other (super-seeding). How
+//! near to once it comes stands in `docs/performance.md`.
+//!
+//! A chunk that goes out once is entrusted to its receiver until another device announces it too. Whoever passes
+//! chunks on fast gets the next one sooner, and whoever keeps them to itself, whether its uplink is slow or it
+//! lies, gets few. What was kept for long is entrusted to another once nothing else is left to send.
 
 use super::Picker;
 use crate::bitmap::Bitmap;
@@ -12,23 +16,29 @@ use std::collections::{BTreeMap, VecDeque};
 /// A chunk that was sent counts as a copy for this long before its receiver announces it: enough to
 /// write and sync it on a slow disk. After that it is sent to somebody else.
 const PROMISE: Span = Span::from_secs(10);
+/// A chunk that its receiver announced, and nobody else within this time, is given to another as well. A device
+/// with 24 askers on a slow link passes a chunk on within three seconds.
+const KEPT_FOR_LONG: Span = Span::from_secs(5);
 
 /// Which chunks of one release are out, announced or promised.
 #[derive(Debug)]
 pub struct Spread {
     picker: Picker,
-    /// By chunk, the promise that its receiver has not kept yet.
-    promises: BTreeMap<u32, Promise>,
-    /// Somebody was left with nothing to choose.
-    exhausted: bool,
-    /// All promises in the order in which they expire, with those that were kept or taken back meanwhile.
-    expiring: VecDeque<(Time, u32)>,
+    /// By chunk, who was sent it and is still the only one.
+    entrusted: BTreeMap<u32, Trust>,
+    /// By device, how many chunks are entrusted to it.
+    kept: BTreeMap<PeerId, u32>,
+    /// All that was entrusted in the order of sending, with what was passed on or taken back meanwhile.
+    order: VecDeque<(Time, u32)>,
+    /// When somebody was left with nothing to choose last.
+    exhausted_at: Option<Time>,
 }
 
 #[derive(Debug)]
-struct Promise {
+struct Trust {
     to: PeerId,
-    expires: Time,
+    sent: Time,
+    announced: bool,
 }
 
 impl Spread {
@@ -36,31 +46,60 @@ impl Spread {
     pub fn new(held: &Bitmap) -> Self {
         let mut picker = Picker::new(held.len());
         held.iter().for_each(|index| picker.open(index));
-        Self { picker, promises: BTreeMap::new(), exhausted: false, expiring: VecDeque::new() }
+        Self { picker, entrusted: BTreeMap::new(), kept: BTreeMap::new(), order: VecDeque::new(), exhausted_at: None }
     }
 
-    /// A chunk that nobody holds and nobody was promised; from now on `to` is.
-    pub fn choose(&mut self, to: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
-        self.exhausted = !self.picker.has_unheld();
-        let index = self.picker.pick_unheld(rng)?;
-        let expires = now + PROMISE;
-        self.promises.insert(index, Promise { to, expires });
-        self.expiring.push_back((expires, index));
-        self.picker.gain(index);
+    /// A chunk that nobody holds and nobody was promised, or else one that `lacks` allows and another keeps to
+    /// itself; from now on it is entrusted to `to`.
+    pub fn choose(&mut self, to: PeerId, lacks: impl Fn(u32) -> bool, now: Time, rng: &mut Rng) -> Option<u32> {
+        let index = match self.picker.pick_unheld(rng) {
+            Some(index) => {
+                self.picker.gain(index);
+                index
+            }
+            None => match self.kept_for_long(to, lacks, now) {
+                Some(index) => index,
+                None => {
+                    self.exhausted_at = Some(now);
+                    return None;
+                }
+            },
+        };
+        self.entrust(index, to, now);
         Some(index)
     }
 
-    /// Whether there is a chunk to choose again, after there was none; told once.
-    pub fn reopened(&mut self) -> bool {
-        let reopened = self.exhausted && self.picker.has_unheld();
-        self.exhausted &= !reopened;
+    /// A chunk is sent because it was asked for by name; if it is the first copy, it is entrusted like others.
+    pub fn named(&mut self, to: PeerId, index: u32, now: Time) {
+        if self.picker.is_open(index) && self.picker.copies(index) == 0 {
+            self.picker.gain(index);
+            self.entrust(index, to, now);
+        }
+    }
+
+    /// How many chunks a device was given and nobody else has had from it yet.
+    pub fn kept_by(&self, peer: PeerId) -> u32 {
+        self.kept.get(&peer).copied().unwrap_or(0)
+    }
+
+    /// Whether there may be a chunk to choose again, after there was none; told once.
+    pub fn reopened(&mut self, now: Time) -> bool {
+        let reopened =
+            self.exhausted_at.is_some() && (self.picker.has_unheld() || self.matures_at().is_some_and(|at| at <= now));
+        self.exhausted_at.take_if(|_| reopened);
         reopened
     }
 
     /// A device announced the chunk.
-    pub fn gain(&mut self, index: u32) {
-        if self.promises.remove(&index).is_none() {
-            self.picker.gain(index);
+    pub fn gain(&mut self, index: u32, peer: PeerId) {
+        match self.entrusted.get_mut(&index) {
+            // It was counted when it was sent.
+            Some(trust) if trust.to == peer && !trust.announced => trust.announced = true,
+            Some(_) => {
+                self.settle(index);
+                self.picker.gain(index);
+            }
+            None => self.picker.gain(index),
         }
         self.drop_settled();
     }
@@ -75,45 +114,84 @@ impl Spread {
         self.picker.close(index);
     }
 
-    /// Takes back what was promised to a peer that left.
+    /// Takes back what was sent to a peer that left and that it never announced.
     pub fn peer_left(&mut self, peer: PeerId) {
-        let Self { picker, promises, .. } = self;
-        promises.retain(|index, promise| {
-            let keep = promise.to != peer;
-            if !keep {
-                picker.lose(*index);
-            }
-            keep
-        });
+        let entrusted: Vec<u32> =
+            self.entrusted.iter().filter(|(_, trust)| trust.to == peer).map(|(index, _)| *index).collect();
+        entrusted.into_iter().for_each(|index| self.take_back(index));
+        self.kept.remove(&peer);
         self.drop_settled();
     }
 
-    /// Takes back promises that were never announced.
+    /// Takes back what was sent and never announced.
     pub fn expire(&mut self, now: Time) {
-        while let Some((expires, index)) = self.expiring.front().copied().filter(|(expires, _)| *expires <= now) {
-            self.expiring.pop_front();
-            if self.is_promised(index, expires) {
-                self.promises.remove(&index);
-                self.picker.lose(index);
+        while let Some((sent, index)) = self.order.front().copied().filter(|(sent, _)| *sent + PROMISE <= now) {
+            self.order.pop_front();
+            if self.is_entrusted_since(index, sent) {
+                self.take_back(index);
             }
         }
         self.drop_settled();
     }
 
-    /// When the next promise expires.
+    /// When something is taken back, or can be given to another while there is nothing else to give.
     pub fn wakeup(&self) -> Option<Time> {
-        self.expiring.front().map(|(expires, _)| *expires)
+        let expires_at = self.order.front().map(|(sent, _)| *sent + PROMISE);
+        expires_at.into_iter().chain(self.matures_at()).min()
+    }
+}
+
+impl Spread {
+    /// Of the chunks that others kept for long, the one that was sent first and that `to` lacks.
+    fn kept_for_long(&mut self, to: PeerId, lacks: impl Fn(u32) -> bool, now: Time) -> Option<u32> {
+        let long_ago = |(sent, _): &&(Time, u32)| *sent + KEPT_FOR_LONG <= now;
+        let given = |(sent, index): &&(Time, u32)| {
+            let trust = self.entrusted.get(index).filter(|trust| trust.sent == *sent);
+            trust.is_some_and(|trust| trust.announced && trust.to != to) && lacks(*index)
+        };
+        let (_, index) = *self.order.iter().take_while(long_ago).find(given)?;
+        self.settle(index);
+        Some(index)
     }
 
-    /// Keeps a live promise at the front, so that nobody is woken for one that was kept.
-    fn drop_settled(&mut self) {
-        while self.expiring.front().is_some_and(|(expires, index)| !self.is_promised(*index, *expires)) {
-            self.expiring.pop_front();
+    /// When the first chunk will have been kept for long that was not when there was nothing to choose.
+    fn matures_at(&self) -> Option<Time> {
+        let exhausted_at = self.exhausted_at?;
+        let next = self.order.partition_point(|(sent, _)| *sent + KEPT_FOR_LONG <= exhausted_at);
+        self.order.get(next).map(|(sent, _)| *sent + KEPT_FOR_LONG)
+    }
+
+    fn entrust(&mut self, index: u32, to: PeerId, now: Time) {
+        self.entrusted.insert(index, Trust { to, sent: now, announced: false });
+        *self.kept.entry(to).or_default() += 1;
+        self.order.push_back((now, index));
+    }
+
+    /// A chunk is no longer entrusted to anybody.
+    fn settle(&mut self, index: u32) -> Option<Trust> {
+        let trust = self.entrusted.remove(&index)?;
+        if let Some(kept) = self.kept.get_mut(&trust.to) {
+            *kept = kept.saturating_sub(1);
+        }
+        Some(trust)
+    }
+
+    /// The same; if it was never announced, it is no longer a copy.
+    fn take_back(&mut self, index: u32) {
+        if self.settle(index).is_some_and(|trust| !trust.announced) {
+            self.picker.lose(index);
         }
     }
 
-    fn is_promised(&self, index: u32, expires: Time) -> bool {
-        self.promises.get(&index).is_some_and(|promise| promise.expires == expires)
+    /// Keeps something that is still entrusted at the front, so that nobody is woken for what was passed on.
+    fn drop_settled(&mut self) {
+        while self.order.front().is_some_and(|(sent, index)| !self.is_entrusted_since(*index, *sent)) {
+            self.order.pop_front();
+        }
+    }
+
+    fn is_entrusted_since(&self, index: u32, sent: Time) -> bool {
+        self.entrusted.get(&index).is_some_and(|trust| trust.sent == sent)
     }
 }
 
@@ -126,7 +204,7 @@ mod tests {
 
     fn choose_all(spread: &mut Spread, to: PeerId, now: Time) -> Vec<u32> {
         let mut rng = Rng::new(&[3; 32], 0, "test");
-        let mut chosen: Vec<u32> = std::iter::from_fn(|| spread.choose(to, now, &mut rng)).collect();
+        let mut chosen: Vec<u32> = std::iter::from_fn(|| spread.choose(to, |_| true, now, &mut rng)).collect();
         chosen.sort_unstable();
         chosen
     }
@@ -142,19 +220,32 @@ mod tests {
     fn a_receiver_that_dies_frees_its_chunks() {
         let mut spread = Spread::new(&Bitmap::full(3));
         choose_all(&mut spread, ANN, Time(0));
-        spread.gain(1); // announced, then its holder is lost as a holder
+        spread.gain(1, ANN); // announced, then its holder is lost as a holder
         spread.peer_left(ANN);
         spread.lose(1);
         assert_eq!(choose_all(&mut spread, BOB, Time(0)), [0, 1, 2]);
     }
 
     #[test]
-    fn a_promise_that_is_never_announced_expires() {
+    fn a_chunk_that_is_never_announced_is_sent_again() {
         let mut spread = Spread::new(&Bitmap::full(2));
         choose_all(&mut spread, ANN, Time(0));
-        spread.gain(0);
-        let later = spread.wakeup().unwrap();
-        spread.expire(later);
-        assert_eq!(choose_all(&mut spread, BOB, later), [1]);
+        spread.gain(0, ANN);
+        spread.expire(Time(0) + PROMISE);
+        assert_eq!(choose_all(&mut spread, BOB, Time(0) + PROMISE), [1]);
+    }
+
+    #[test]
+    fn a_chunk_that_its_receiver_keeps_to_itself_is_given_to_another_in_the_end() {
+        let mut spread = Spread::new(&Bitmap::full(3));
+        choose_all(&mut spread, ANN, Time(0));
+        (0..3).for_each(|index| spread.gain(index, ANN));
+        spread.gain(2, BOB);
+        assert_eq!((spread.kept_by(ANN), spread.kept_by(BOB)), (2, 0));
+        let matures_at = spread.wakeup().unwrap();
+        assert!(!spread.reopened(Time(0)) && spread.reopened(matures_at));
+        assert_eq!(choose_all(&mut spread, ANN, matures_at), [0_u32; 0], "it has them");
+        assert_eq!(choose_all(&mut spread, BOB, matures_at), [0, 1]);
+        assert_eq!((spread.kept_by(ANN), spread.kept_by(BOB)), (0, 2));
     }
 }

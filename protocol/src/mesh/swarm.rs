@@ -164,7 +164,7 @@ impl Swarm {
         source.dry = false;
         source.news.clear();
         if role == Role::Device {
-            held.iter().filter(|index| !before.contains(*index)).for_each(|index| self.count_gain(index));
+            held.iter().filter(|index| !before.contains(*index)).for_each(|index| self.count_gain(index, peer));
             before.iter().filter(|index| !held.contains(*index)).for_each(|index| self.count_loss(index));
         }
         self.touch(peer);
@@ -182,7 +182,7 @@ impl Swarm {
             if source.role == Role::Device {
                 picker.gain(index);
                 if let Some(spread) = spread {
-                    spread.gain(index);
+                    spread.gain(index, peer);
                 }
             }
             if picker.is_open(index) {
@@ -296,13 +296,27 @@ impl Swarm {
     }
 
     /// Whether a seed has something to choose for its peers again, after it had not; told once.
-    pub fn choice_reopened(&mut self) -> bool {
-        self.spread.as_mut().is_some_and(Spread::reopened)
+    pub fn choice_reopened(&mut self, now: Time) -> bool {
+        self.spread.as_mut().is_some_and(|spread| spread.reopened(now))
+    }
+
+    /// A seed sends a chunk to a peer that named it.
+    pub fn named(&mut self, peer: PeerId, index: u32, now: Time) {
+        if let Some(spread) = &mut self.spread {
+            spread.named(peer, index, now);
+        }
+    }
+
+    /// How many chunks a seed gave to a peer that have not come to anybody else yet.
+    pub fn kept_by(&self, peer: PeerId) -> u32 {
+        self.spread.as_ref().map_or(0, |spread| spread.kept_by(peer))
     }
 
     /// What a seed sends to a peer that left the choice to it.
     pub fn choose_for(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
-        self.spread.as_mut()?.choose(peer, now, rng)
+        let held = self.sources.get(&peer).map(|source| &source.held);
+        let lacks = |index| held.is_none_or(|held| !held.contains(index));
+        self.spread.as_mut()?.choose(peer, lacks, now, rng)
     }
 
     /// One peer fewer owes the chunk; once none does, it is open again.
@@ -348,10 +362,10 @@ impl Swarm {
         asks
     }
 
-    fn count_gain(&mut self, index: u32) {
+    fn count_gain(&mut self, index: u32, peer: PeerId) {
         self.picker.gain(index);
         if let Some(spread) = &mut self.spread {
-            spread.gain(index);
+            spread.gain(index, peer);
         }
     }
 

@@ -16,6 +16,16 @@ pub struct Grant {
     pub index: u32,
 }
 
+/// How a seed spends the credit that peers give it.
+pub trait Chooser {
+    /// A chunk of the release for this peer, or nothing for now.
+    fn choose(&mut self, peer: PeerId, release: ManifestId) -> Option<u32>;
+    /// A chunk goes to this peer because it named it.
+    fn named(&mut self, peer: PeerId, release: ManifestId, index: u32);
+    /// How many chunks this peer was given and has not passed on: the fewer, the sooner its turn.
+    fn kept_by(&self, peer: PeerId) -> u32;
+}
+
 /// The queue of one peer.
 #[derive(Debug, Default)]
 struct Queue {
@@ -110,26 +120,43 @@ impl Uploads {
         }
     }
 
-    /// As many grants as slots are free, turn by turn. `choose` spends a peer's credit: it names a
-    /// chunk of the release for that peer, or nothing for now.
-    pub fn grants(&mut self, mut choose: impl FnMut(PeerId, ManifestId) -> Option<u32>) -> Vec<Grant> {
+    /// As many grants as slots are free, turn by turn.
+    pub fn grants(&mut self, chooser: &mut impl Chooser) -> Vec<Grant> {
         let mut grants = Vec::new();
         while self.granted < self.slots
-            && let Some(peer) = self.line.pop_front()
+            && let Some(peer) = self.next_in_line(chooser)
         {
             let Some(queue) = self.queues.get_mut(&peer) else { continue };
             queue.in_line = false;
-            if let Some((release, index)) = queue.next(peer, &mut choose) {
+            let (next, chosen) = queue.next(peer, chooser);
+            if queue.spendable && !chosen {
+                queue.spendable = false;
+                self.parked.insert(peer);
+            }
+            if let Some((release, index)) = next {
                 queue.granted += 1;
                 self.granted += 1;
                 grants.push(Grant { to: peer, release, index });
                 queue.line_up(peer, &mut self.line);
-            } else if queue.spendable {
-                queue.spendable = false;
-                self.parked.insert(peer);
             }
         }
         grants
+    }
+
+    /// The first in line of those that keep the least to themselves; those that name chunks come last.
+    fn next_in_line(&mut self, chooser: &impl Chooser) -> Option<PeerId> {
+        let mut best: Option<((bool, u32), usize)> = None;
+        for (at, peer) in self.line.iter().enumerate() {
+            let spendable = self.queues.get(peer).is_some_and(|queue| queue.spendable);
+            let kept = (!spendable, chooser.kept_by(*peer));
+            if best.is_none_or(|(least, _)| kept < least) {
+                best = Some((kept, at));
+            }
+            if kept == (false, 0) {
+                break;
+            }
+        }
+        self.line.remove(best?.1)
     }
 }
 
@@ -143,22 +170,21 @@ impl Queue {
         }
     }
 
-    /// What this peer gets next: first what it named, then what its credit allows.
-    fn next(
-        &mut self,
-        peer: PeerId,
-        choose: &mut impl FnMut(PeerId, ManifestId) -> Option<u32>,
-    ) -> Option<(ManifestId, u32)> {
-        if let Some(want) = self.wants.pop_front() {
-            return Some(want);
+    /// What this peer gets next: first what its credit allows, then what it named. A device names chunks to a
+    /// seed only if others do not give them. Also returns whether credit was spent.
+    fn next(&mut self, peer: PeerId, chooser: &mut impl Chooser) -> (Option<(ManifestId, u32)>, bool) {
+        let credit = self.credit.iter_mut().filter(|(_, credit)| self.spendable && **credit > 0);
+        for (release, credit) in credit {
+            if let Some(index) = chooser.choose(peer, *release) {
+                *credit -= 1;
+                return (Some((*release, index)), true);
+            }
         }
-        let (release, credit, index) = self
-            .credit
-            .iter_mut()
-            .filter(|(_, credit)| **credit > 0)
-            .find_map(|(release, credit)| choose(peer, *release).map(|index| (*release, credit, index)))?;
-        *credit -= 1;
-        Some((release, index))
+        let named = self.wants.pop_front();
+        if let Some((release, index)) = named {
+            chooser.named(peer, release, index);
+        }
+        (named, false)
     }
 }
 
@@ -168,16 +194,32 @@ mod tests {
 
     const RELEASE: ManifestId = ManifestId([9; 32]);
 
+    /// Chooses these, and knows who keeps how much.
+    #[derive(Default)]
+    struct Choices(Vec<u32>, BTreeMap<PeerId, u32>);
+
+    impl Chooser for Choices {
+        fn choose(&mut self, _: PeerId, _: ManifestId) -> Option<u32> {
+            self.0.pop()
+        }
+
+        fn named(&mut self, _: PeerId, _: ManifestId, _: u32) {}
+
+        fn kept_by(&self, peer: PeerId) -> u32 {
+            self.1.get(&peer).copied().unwrap_or(0)
+        }
+    }
+
     #[test]
     fn turns_go_round_and_a_slow_peer_holds_only_its_own_slots() {
         let mut uploads = Uploads::new(100);
         assert!(uploads.want(PeerId(1), RELEASE, &[0; 50]));
         assert!(uploads.want(PeerId(2), RELEASE, &[0; 50]));
-        let order: Vec<u64> = uploads.grants(|_, _| None).iter().map(|grant| grant.to.0).collect();
+        let order: Vec<u64> = uploads.grants(&mut Choices::default()).iter().map(|grant| grant.to.0).collect();
         let expected: Vec<u64> = [1, 2].into_iter().cycle().take(2 * UPLOADS_PER_PEER_MAX).collect();
         assert_eq!(order, expected);
         uploads.done(PeerId(2));
-        let next = uploads.grants(|_, _| None);
+        let next = uploads.grants(&mut Choices::default());
         assert_eq!(next.iter().map(|grant| grant.to).collect::<Vec<_>>(), [PeerId(2)]);
     }
 
@@ -186,10 +228,10 @@ mod tests {
         let mut uploads = Uploads::new(1);
         uploads.want(PeerId(1), RELEASE, &[7]);
         uploads.want(PeerId(2), RELEASE, &[8]);
-        assert_eq!(uploads.grants(|_, _| None).len(), 1);
-        assert_eq!(uploads.grants(|_, _| None), []);
+        assert_eq!(uploads.grants(&mut Choices::default()).len(), 1);
+        assert_eq!(uploads.grants(&mut Choices::default()), []);
         uploads.peer_left(PeerId(1));
-        assert_eq!(uploads.grants(|_, _| None), [Grant { to: PeerId(2), release: RELEASE, index: 8 }]);
+        assert_eq!(uploads.grants(&mut Choices::default()), [Grant { to: PeerId(2), release: RELEASE, index: 8 }]);
     }
 
     #[test]
@@ -202,11 +244,24 @@ mod tests {
     fn credit_is_spent_on_what_the_seed_chooses_and_waits_when_it_chooses_nothing() {
         let mut uploads = Uploads::new(10);
         uploads.credit(PeerId(1), RELEASE, 2);
-        assert_eq!(uploads.grants(|_, _| None), []);
-        let mut choices = [4, 5, 6].into_iter();
-        assert_eq!(uploads.grants(|_, _| choices.next()), [], "nobody said that there is something to choose");
+        assert_eq!(uploads.grants(&mut Choices::default()), []);
+        let mut choices = Choices(vec![6, 5, 4], BTreeMap::new());
+        assert_eq!(uploads.grants(&mut choices), [], "nobody said that there is something to choose");
         uploads.unpark();
-        let grants = uploads.grants(|_, _| choices.next());
+        let grants = uploads.grants(&mut choices);
         assert_eq!(grants.iter().map(|grant| grant.index).collect::<Vec<_>>(), [4, 5]);
+    }
+
+    #[test]
+    fn whoever_keeps_less_to_itself_comes_first() {
+        let mut uploads = Uploads::new(1);
+        let mut choices = Choices(vec![3, 2, 1], [(PeerId(1), 5), (PeerId(2), 2), (PeerId(3), 2)].into());
+        (1..=3).for_each(|peer| uploads.credit(PeerId(peer), RELEASE, 1));
+        let mut order = Vec::new();
+        while let Some(grant) = uploads.grants(&mut choices).first() {
+            order.push(grant.to.0);
+            uploads.done(grant.to);
+        }
+        assert_eq!(order, [2, 3, 1]);
     }
 }

@@ -90,15 +90,14 @@ impl Swarm {
         let missing = self.picker.open_count() > 0;
         let source = self.sources.get_mut(&peer)?;
         if source.role == Role::Seed && !self.strategy.super_seeding {
-            let pick = |picker: &Picker, held: &Bitmap| picker.pick_unheld_or_rarest(rng, |index| held.contains(index));
-            return self.fill_window(peer, now, pick);
+            return self.fill_window(peer, now, rng, unheld_or_rarest);
         }
         if source.role == Role::Seed {
             let credit = if missing { source.credit_room() } else { 0 };
             source.credit += credit;
             return (credit > 0).then_some(Ask::Credit(credit));
         }
-        self.fill_window(peer, now, |picker, held| picker.pick_rarest(rng, |index| held.contains(index)))
+        self.fill_window(peer, now, rng, |picker, held, rng| picker.pick_rarest(rng, |index| held.contains(index)))
     }
 
     /// Asks a peer for as many chunks as it has room for. One that holds nothing to `pick` is dry: from then on
@@ -107,14 +106,15 @@ impl Swarm {
         &mut self,
         peer: PeerId,
         now: Time,
-        mut pick: impl FnMut(&Picker, &Bitmap) -> Option<u32>,
+        rng: &mut Rng,
+        pick: impl Fn(&Picker, &Bitmap, &mut Rng) -> Option<u32>,
     ) -> Option<Ask> {
         let source = self.sources.get_mut(&peer)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
             let picked = match source.dry {
-                true => self.picker.take_rarest_of(&mut source.news),
-                false => pick(&self.picker, &source.held),
+                true => self.picker.take_rarest_of(&mut source.news, rng),
+                false => pick(&self.picker, &source.held, rng),
             };
             let Some(index) = picked else {
                 source.dry = true;
@@ -137,8 +137,7 @@ impl Swarm {
         let can = |(_, source): &(&PeerId, &Source)| source.role == Role::Seed && source.gives() && source.room() > 0;
         let peer = *self.sources.iter().find(can)?.0;
         self.starving = true;
-        let pick = |picker: &Picker, held: &Bitmap| picker.pick_unheld_or_rarest(rng, |index| held.contains(index));
-        Some((peer, self.fill_window(peer, now, pick)?))
+        Some((peer, self.fill_window(peer, now, rng, unheld_or_rarest)?))
     }
 
     /// When this device will have waited long enough in vain: only while something is missing and there is
@@ -209,4 +208,9 @@ impl Swarm {
         }
         asks
     }
+}
+
+/// What is asked of a seed by name: what no device has, or else what few have.
+fn unheld_or_rarest(picker: &Picker, held: &Bitmap, rng: &mut Rng) -> Option<u32> {
+    picker.pick_unheld_or_rarest(rng, |index| held.contains(index))
 }
