@@ -70,13 +70,14 @@ impl Bitmap {
 
     /// The indexes held, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().zip(0u32..).flat_map(|(word, at)| {
-            std::iter::successors((*word != 0).then_some(*word), |word| {
-                let rest = word & (word - 1);
-                (rest != 0).then_some(rest)
-            })
-            .map(move |word| at * 64 + word.trailing_zeros())
-        })
+        self.words.iter().zip(0u32..).flat_map(|(word, at)| bits(*word, at))
+    }
+
+    /// The indexes held from `start` on, ascending.
+    pub fn iter_from(&self, start: u32) -> impl Iterator<Item = u32> + '_ {
+        let first = start / 64;
+        let rest = self.words.iter().zip(0u32..).skip(first as usize).flat_map(|(word, at)| bits(*word, at));
+        rest.skip_while(move |index| *index < start)
     }
 
     /// The set as little-endian bytes, eight indexes a byte, lowest bit first.
@@ -105,6 +106,15 @@ impl Bitmap {
     }
 }
 
+/// The indexes in one word of a set, ascending.
+fn bits(word: u64, at: u32) -> impl Iterator<Item = u32> {
+    let words = std::iter::successors((word != 0).then_some(word), |word| {
+        let rest = word & (word - 1);
+        (rest != 0).then_some(rest)
+    });
+    words.map(move |word| at * 64 + word.trailing_zeros())
+}
+
 impl std::fmt::Debug for Bitmap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.count, self.len)
@@ -130,6 +140,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(bitmap.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(bitmap.iter_from(70).collect::<Vec<_>>(), model.range(70..).copied().collect::<Vec<_>>());
             prop_assert_eq!(bitmap.count() as usize, model.len());
             prop_assert_eq!(Bitmap::from_bytes(len, &bitmap.to_bytes()), Some(bitmap));
         }

@@ -322,7 +322,7 @@ impl Chooser for SwarmsChoice<'_> {
         }
     }
 
-    fn kept_by(&self, peer: PeerId) -> u32 {
-        self.swarms.values().map(|swarm| swarm.kept_by(peer)).sum()
+    fn keeps_fifths(&self, peer: PeerId) -> u32 {
+        self.swarms.values().map(|swarm| swarm.keeps_fifths(peer)).max().unwrap_or(0)
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! A chunk that goes out once is entrusted to its receiver until another device announces it too. Whoever passes
 //! chunks on fast gets the next one sooner, and whoever keeps them to itself, whether its uplink is slow or it
-//! lies, gets few. What was kept for long is entrusted to another once nothing else is left to send.
+//! lies, gets few. What was kept for long is entrusted to another once nothing else is left. What the seed
+//! never sent, and only some claim to hold, is sent all the same: they may have it from an older release, or boast.
 
 use super::Picker;
 use crate::bitmap::Bitmap;
@@ -24,14 +25,25 @@ const KEPT_FOR_LONG: Span = Span::from_secs(5);
 #[derive(Debug)]
 pub struct Spread {
     picker: Picker,
+    /// Held here, and never sent to anybody.
+    unsent: Bitmap,
     /// By chunk, who was sent it and is still the only one.
     entrusted: BTreeMap<u32, Trust>,
-    /// By device, how many chunks are entrusted to it.
-    kept: BTreeMap<PeerId, u32>,
+    receivers: BTreeMap<PeerId, Receiver>,
     /// All that was entrusted in the order of sending, with what was passed on or taken back meanwhile.
     order: VecDeque<(Time, u32)>,
+    /// The same, as far as it may still expire unannounced.
+    promises: VecDeque<(Time, u32)>,
     /// When somebody was left with nothing to choose last.
     exhausted_at: Option<Time>,
+}
+
+/// A device that was given chunks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Receiver {
+    given: u32,
+    /// Of these, how many are entrusted to it now.
+    kept: u32,
 }
 
 #[derive(Debug)]
@@ -46,24 +58,36 @@ impl Spread {
     pub fn new(held: &Bitmap) -> Self {
         let mut picker = Picker::new(held.len());
         held.iter().for_each(|index| picker.open(index));
-        Self { picker, entrusted: BTreeMap::new(), kept: BTreeMap::new(), order: VecDeque::new(), exhausted_at: None }
+        Self {
+            picker,
+            unsent: held.clone(),
+            entrusted: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            order: VecDeque::new(),
+            promises: VecDeque::new(),
+            exhausted_at: None,
+        }
     }
 
-    /// A chunk that nobody holds and nobody was promised, or else one that `lacks` allows and another keeps to
-    /// itself; from now on it is entrusted to `to`.
-    pub fn choose(&mut self, to: PeerId, lacks: impl Fn(u32) -> bool, now: Time, rng: &mut Rng) -> Option<u32> {
-        let index = match self.picker.pick_unheld(rng) {
-            Some(index) => {
-                self.picker.gain(index);
-                index
-            }
-            None => match self.kept_for_long(to, lacks, now) {
-                Some(index) => index,
-                None => {
-                    self.exhausted_at = Some(now);
-                    return None;
-                }
-            },
+    /// A chunk that nobody holds and nobody was promised; or else one that `lacks` allows and few of so many
+    /// `devices` claim, or that another keeps to itself. From now on it is entrusted to `to`.
+    pub fn choose(
+        &mut self,
+        to: PeerId,
+        devices: usize,
+        lacks: impl Fn(u32) -> bool,
+        now: Time,
+        rng: &mut Rng,
+    ) -> Option<u32> {
+        let fresh = self.picker.pick_unheld(rng).or_else(|| self.claimed_by_few(devices, &lacks, rng));
+        let index = if let Some(index) = fresh {
+            self.picker.gain(index);
+            index
+        } else if let Some(kept) = self.kept_for_long(to, lacks, now) {
+            kept
+        } else {
+            self.exhausted_at = Some(now);
+            return None;
         };
         self.entrust(index, to, now);
         Some(index)
@@ -71,15 +95,18 @@ impl Spread {
 
     /// A chunk is sent because it was asked for by name; if it is the first copy, it is entrusted like others.
     pub fn named(&mut self, to: PeerId, index: u32, now: Time) {
-        if self.picker.is_open(index) && self.picker.copies(index) == 0 {
+        if self.unsent.contains(index) || (self.picker.is_open(index) && self.picker.copies(index) == 0) {
             self.picker.gain(index);
             self.entrust(index, to, now);
         }
     }
 
-    /// How many chunks a device was given and nobody else has had from it yet.
-    pub fn kept_by(&self, peer: PeerId) -> u32 {
-        self.kept.get(&peer).copied().unwrap_or(0)
+    /// How likely a device is to keep the next chunk to itself, in fifths, judged by what it was given before: by the
+    /// rule of succession, so that one of which nothing is known stands between the good and the bad, and in
+    /// coarse steps, so that equals take turns.
+    pub fn keeps_fifths(&self, peer: PeerId) -> u32 {
+        let Receiver { given, kept } = self.receivers.get(&peer).copied().unwrap_or_default();
+        (kept + 2) * 5 / (given + 3)
     }
 
     /// Whether there may be a chunk to choose again, after there was none; told once.
@@ -111,6 +138,7 @@ impl Spread {
 
     /// The seed no longer holds the chunk.
     pub fn spoilt(&mut self, index: u32) {
+        self.unsent.remove(index);
         self.picker.close(index);
     }
 
@@ -119,15 +147,15 @@ impl Spread {
         let entrusted: Vec<u32> =
             self.entrusted.iter().filter(|(_, trust)| trust.to == peer).map(|(index, _)| *index).collect();
         entrusted.into_iter().for_each(|index| self.take_back(index));
-        self.kept.remove(&peer);
+        self.receivers.remove(&peer);
         self.drop_settled();
     }
 
     /// Takes back what was sent and never announced.
     pub fn expire(&mut self, now: Time) {
-        while let Some((sent, index)) = self.order.front().copied().filter(|(sent, _)| *sent + PROMISE <= now) {
-            self.order.pop_front();
-            if self.is_entrusted_since(index, sent) {
+        while let Some((sent, index)) = self.promises.front().copied().filter(|(sent, _)| *sent + PROMISE <= now) {
+            self.promises.pop_front();
+            if self.is_promised_since(index, sent) {
                 self.take_back(index);
             }
         }
@@ -136,12 +164,20 @@ impl Spread {
 
     /// When something is taken back, or can be given to another while there is nothing else to give.
     pub fn wakeup(&self) -> Option<Time> {
-        let expires_at = self.order.front().map(|(sent, _)| *sent + PROMISE);
+        let expires_at = self.promises.front().map(|(sent, _)| *sent + PROMISE);
         expires_at.into_iter().chain(self.matures_at()).min()
     }
 }
 
 impl Spread {
+    /// A chunk that was never sent and that less than two thirds of the devices claim to hold, drawn at random.
+    fn claimed_by_few(&self, devices: usize, lacks: impl Fn(u32) -> bool, rng: &mut Rng) -> Option<u32> {
+        let few = |index: u32| usize::from(self.picker.copies(index)) * 3 < devices * 2;
+        let start = u32::try_from(rng.below(self.unsent.len().into())).unwrap_or(0);
+        let candidates = self.unsent.iter_from(start).chain(self.unsent.iter().take_while(|index| *index < start));
+        candidates.into_iter().find(|index| few(*index) && lacks(*index))
+    }
+
     /// Of the chunks that others kept for long, the one that was sent first and that `to` lacks.
     fn kept_for_long(&mut self, to: PeerId, lacks: impl Fn(u32) -> bool, now: Time) -> Option<u32> {
         let long_ago = |(sent, _): &&(Time, u32)| *sent + KEPT_FOR_LONG <= now;
@@ -162,16 +198,20 @@ impl Spread {
     }
 
     fn entrust(&mut self, index: u32, to: PeerId, now: Time) {
+        self.unsent.remove(index);
         self.entrusted.insert(index, Trust { to, sent: now, announced: false });
-        *self.kept.entry(to).or_default() += 1;
+        let receiver = self.receivers.entry(to).or_default();
+        receiver.given += 1;
+        receiver.kept += 1;
         self.order.push_back((now, index));
+        self.promises.push_back((now, index));
     }
 
     /// A chunk is no longer entrusted to anybody.
     fn settle(&mut self, index: u32) -> Option<Trust> {
         let trust = self.entrusted.remove(&index)?;
-        if let Some(kept) = self.kept.get_mut(&trust.to) {
-            *kept = kept.saturating_sub(1);
+        if let Some(receiver) = self.receivers.get_mut(&trust.to) {
+            receiver.kept -= 1;
         }
         Some(trust)
     }
@@ -183,15 +223,22 @@ impl Spread {
         }
     }
 
-    /// Keeps something that is still entrusted at the front, so that nobody is woken for what was passed on.
+    /// Keeps what still counts at the front of both queues, so that nobody is woken for what was passed on.
     fn drop_settled(&mut self) {
         while self.order.front().is_some_and(|(sent, index)| !self.is_entrusted_since(*index, *sent)) {
             self.order.pop_front();
+        }
+        while self.promises.front().is_some_and(|(sent, index)| !self.is_promised_since(*index, *sent)) {
+            self.promises.pop_front();
         }
     }
 
     fn is_entrusted_since(&self, index: u32, sent: Time) -> bool {
         self.entrusted.get(&index).is_some_and(|trust| trust.sent == sent)
+    }
+
+    fn is_promised_since(&self, index: u32, sent: Time) -> bool {
+        self.entrusted.get(&index).is_some_and(|trust| trust.sent == sent && !trust.announced)
     }
 }
 
@@ -204,7 +251,7 @@ mod tests {
 
     fn choose_all(spread: &mut Spread, to: PeerId, now: Time) -> Vec<u32> {
         let mut rng = Rng::new(&[3; 32], 0, "test");
-        let mut chosen: Vec<u32> = std::iter::from_fn(|| spread.choose(to, |_| true, now, &mut rng)).collect();
+        let mut chosen: Vec<u32> = std::iter::from_fn(|| spread.choose(to, 2, |_| true, now, &mut rng)).collect();
         chosen.sort_unstable();
         chosen
     }
@@ -230,9 +277,21 @@ mod tests {
     fn a_chunk_that_is_never_announced_is_sent_again() {
         let mut spread = Spread::new(&Bitmap::full(2));
         choose_all(&mut spread, ANN, Time(0));
-        spread.gain(0, ANN);
+        [ANN, BOB].into_iter().for_each(|peer| spread.gain(0, peer));
         spread.expire(Time(0) + PROMISE);
         assert_eq!(choose_all(&mut spread, BOB, Time(0) + PROMISE), [1]);
+    }
+
+    #[test]
+    fn boasters_are_not_believed_and_a_class_that_has_the_chunks_is() {
+        let claim = |claimers: u64| {
+            let mut spread = Spread::new(&Bitmap::full(4));
+            (1..=claimers).for_each(|peer| (0..4).for_each(|index| spread.gain(index, PeerId(peer))));
+            let mut rng = Rng::new(&[3; 32], 0, "test");
+            let lacks = |index: u32| index != 2;
+            std::iter::from_fn(|| spread.choose(PeerId(99), 9, lacks, Time(0), &mut rng)).count()
+        };
+        assert_eq!([claim(5), claim(6)], [3, 0]);
     }
 
     #[test]
@@ -241,11 +300,11 @@ mod tests {
         choose_all(&mut spread, ANN, Time(0));
         (0..3).for_each(|index| spread.gain(index, ANN));
         spread.gain(2, BOB);
-        assert_eq!((spread.kept_by(ANN), spread.kept_by(BOB)), (2, 0));
+        assert_eq!((spread.keeps_fifths(ANN), spread.keeps_fifths(BOB), spread.keeps_fifths(PeerId(3))), (3, 3, 3));
         let matures_at = spread.wakeup().unwrap();
         assert!(!spread.reopened(Time(0)) && spread.reopened(matures_at));
         assert_eq!(choose_all(&mut spread, ANN, matures_at), [0_u32; 0], "it has them");
         assert_eq!(choose_all(&mut spread, BOB, matures_at), [0, 1]);
-        assert_eq!((spread.kept_by(ANN), spread.kept_by(BOB)), (0, 2));
+        assert!(spread.keeps_fifths(ANN) < spread.keeps_fifths(BOB), "what Ann passed on speaks for her");
     }
 }

@@ -307,16 +307,16 @@ impl Swarm {
         }
     }
 
-    /// How many chunks a seed gave to a peer that have not come to anybody else yet.
-    pub fn kept_by(&self, peer: PeerId) -> u32 {
-        self.spread.as_ref().map_or(0, |spread| spread.kept_by(peer))
+    /// How likely a peer is to keep what a seed gives it to itself, in fifths.
+    pub fn keeps_fifths(&self, peer: PeerId) -> u32 {
+        self.spread.as_ref().map_or(0, |spread| spread.keeps_fifths(peer))
     }
 
     /// What a seed sends to a peer that left the choice to it.
     pub fn choose_for(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
         let held = self.sources.get(&peer).map(|source| &source.held);
         let lacks = |index| held.is_none_or(|held| !held.contains(index));
-        self.spread.as_mut()?.choose(peer, lacks, now, rng)
+        self.spread.as_mut()?.choose(peer, self.sources.len(), lacks, now, rng)
     }
 
     /// One peer fewer owes the chunk; once none does, it is open again.

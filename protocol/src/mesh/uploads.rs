@@ -22,8 +22,8 @@ pub trait Chooser {
     fn choose(&mut self, peer: PeerId, release: ManifestId) -> Option<u32>;
     /// A chunk goes to this peer because it named it.
     fn named(&mut self, peer: PeerId, release: ManifestId, index: u32);
-    /// How many chunks this peer was given and has not passed on: the fewer, the sooner its turn.
-    fn kept_by(&self, peer: PeerId) -> u32;
+    /// How likely this peer is to keep a chunk to itself, in fifths: the less, the sooner its turn.
+    fn keeps_fifths(&self, peer: PeerId) -> u32;
 }
 
 /// The queue of one peer.
@@ -148,11 +148,11 @@ impl Uploads {
         let mut best: Option<((bool, u32), usize)> = None;
         for (at, peer) in self.line.iter().enumerate() {
             let spendable = self.queues.get(peer).is_some_and(|queue| queue.spendable);
-            let kept = (!spendable, chooser.kept_by(*peer));
+            let kept = (!spendable, chooser.keeps_fifths(*peer));
             if best.is_none_or(|(least, _)| kept < least) {
                 best = Some((kept, at));
             }
-            if kept == (false, 0) {
+            if kept.1 == 0 {
                 break;
             }
         }
@@ -205,7 +205,7 @@ mod tests {
 
         fn named(&mut self, _: PeerId, _: ManifestId, _: u32) {}
 
-        fn kept_by(&self, peer: PeerId) -> u32 {
+        fn keeps_fifths(&self, peer: PeerId) -> u32 {
             self.1.get(&peer).copied().unwrap_or(0)
         }
     }
