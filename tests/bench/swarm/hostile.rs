@@ -34,14 +34,19 @@ pub struct Arguments {
     /// Whether it sends wrong bytes, instead of nothing
     #[arg(long)]
     lies: bool,
+    /// Whether it says no, instead of nothing
+    #[arg(long)]
+    refuses: bool,
 }
 
 /// Lets a command be a hostile peer of a repository.
 pub fn arguments(command: &mut Command, repository: &Path, behaviour: Behaviour) {
     command.args(["hostile", "--repo"]).arg(repository);
-    if behaviour == Behaviour::Lies {
-        command.arg("--lies");
-    }
+    match behaviour {
+        Behaviour::Lies => command.arg("--lies"),
+        Behaviour::Boasts { refuses: true } => command.arg("--refuses"),
+        Behaviour::Honest | Behaviour::Stalls | Behaviour::Boasts { refuses: false } => command,
+    };
 }
 
 struct Hostile {
@@ -57,7 +62,8 @@ struct Hostile {
 /// When the network cannot be used.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let behaviour = if arguments.lies { Behaviour::Lies } else { Behaviour::Stalls };
+    let Arguments { lies, refuses, .. } = *arguments;
+    let behaviour = if lies { Behaviour::Lies } else { Behaviour::Boasts { refuses } };
     runtime.block_on(async {
         tokio::select! {
             () = stdin_ends() => Ok(()),
@@ -113,14 +119,12 @@ impl Hostile {
                 let all = Holdings { release: told.release, held: ByteBuf::new(), answer: false };
                 return vec![Say::Message(Message::Holdings(all))];
             }
-            Happening::Message(_, Message::Want(want)) => {
-                let wrong = |index: &u32| wrong_chunk(want.release, *index);
-                return if self.behaviour == Behaviour::Lies {
-                    want.indexes.iter().map(wrong).collect()
-                } else {
-                    Vec::new()
-                };
-            }
+            Happening::Message(_, Message::Want(want)) => match self.behaviour {
+                Behaviour::Lies => return want.indexes.iter().map(|index| wrong_chunk(want.release, *index)).collect(),
+                // That is how a peer without chunks answers in any case.
+                Behaviour::Boasts { refuses: true } => {}
+                _ => return Vec::new(),
+            },
             _ => {}
         }
         self.manners.answer(happening)

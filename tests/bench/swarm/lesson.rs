@@ -75,7 +75,7 @@ impl<'a> Lesson<'a> {
         while let Ok(heard) = lesson.heard.try_recv() {
             ensure!(!matches!(heard, Heard::Interrupted), "interrupted");
         }
-        for host in plan.hosts.iter().filter(|host| host.there) {
+        for host in plan.hosts.iter().filter(|host| host.is_there()) {
             lesson.switch_on(host)?;
         }
         lesson.meet()?;
@@ -151,7 +151,7 @@ impl<'a> Lesson<'a> {
         let name = host.id.to_string();
         let mut command = match host.behaviour {
             Behaviour::Honest => self.lan.command(&name, homeroom()?),
-            Behaviour::Lies | Behaviour::Stalls => self.lan.command(&name, std::env::current_exe()?),
+            _ => self.lan.command(&name, std::env::current_exe()?),
         };
         match host.behaviour {
             Behaviour::Honest if host.id == HostId::SEED => {
@@ -175,7 +175,7 @@ impl<'a> Lesson<'a> {
             .plan
             .hosts
             .iter()
-            .filter(|host| host.there && host.behaviour == Behaviour::Honest)
+            .filter(|host| host.is_there() && host.behaviour == Behaviour::Honest)
             .map(|host| host.id)
             .collect();
         let lonely = |lesson: &Self| {

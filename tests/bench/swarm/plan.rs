@@ -1,9 +1,10 @@
 //! What a scenario means for real hosts: who is there, what is done to whom and when, and what this machine cannot do.
 
 use anyhow::ensure;
-use simulator::bounds::{Work, kumar_ross};
+use protocol::time::Span;
+use simulator::bounds::{Uplink, Work, kumar_ross};
 use simulator::host::Behaviour;
-use simulator::scenario::{Fault, HostId, Scenario};
+use simulator::scenario::{HostId, Scenario};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tests::lan::Lan;
@@ -11,8 +12,13 @@ use tests::lan::Lan;
 /// From here on a rate is not shaped, in bits a second: no virtual link is that fast.
 const UNSHAPED_BITS_PER_S: u64 = 10_000_000_000;
 
+/// What draws whom shares such as "30%" strike: the same hosts in each run.
+const RNG_SEED: [u8; 32] = [0; 32];
+/// When power lasts for ever, until then.
+const FOR_EVER: Span = Span(u64::MAX);
+
 /// A host and its part.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// Who.
     pub id: HostId,
@@ -22,8 +28,8 @@ pub struct Host {
     pub down_bits_per_s: u64,
     /// How it treats others.
     pub behaviour: Behaviour,
-    /// Whether it is there from the start.
-    pub there: bool,
+    /// From when until when it has power, counted from the publication of the first release.
+    pub powered: Vec<(Span, Span)>,
     /// Whether nothing happens to it: its time counts.
     pub steady: bool,
 }
@@ -52,6 +58,11 @@ pub struct Plan<'a> {
 }
 
 impl Host {
+    /// Whether it is there from the start.
+    pub fn is_there(&self) -> bool {
+        self.powered.first().is_some_and(|(from, _)| from.0 == 0)
+    }
+
     /// Whether both its links are limited.
     pub fn is_shaped(&self) -> bool {
         self.up_bits_per_s < UNSHAPED_BITS_PER_S && self.down_bits_per_s < UNSHAPED_BITS_PER_S
@@ -65,30 +76,24 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// If nobody is left whose time counts.
     pub fn of(scenario: &'a Scenario, steady_only: bool, lose_permille: u32) -> anyhow::Result<Plan<'a>> {
-        let cut_off = scenario.partitions.iter().flat_map(|partition| &partition.hosts);
-        let troubled: BTreeSet<HostId> = scenario.faults.iter().map(Fault::host).chain(cut_off.copied()).collect();
+        let troubles = scenario.troubles(&RNG_SEED);
+        let cut_off: BTreeSet<HostId> =
+            scenario.partitions.iter().flat_map(|partition| &partition.hosts).copied().collect();
+        let start = scenario.releases[0].at;
+        let after = |at: Span| if at == FOR_EVER { at } else { Span(at.0.saturating_sub(start.0)) };
         let seed = (scenario.seed.up_bits_per_s, scenario.seed.down_bits_per_s);
         let laptops = scenario.each_laptop().map(|laptop| (laptop.up_bits_per_s, laptop.down_bits_per_s));
-        let all = std::iter::once(seed).chain(laptops).enumerate();
-        let host = |(number, (up_bits_per_s, down_bits_per_s))| {
+        let all = std::iter::once(seed).chain(laptops).zip(0..);
+        let host = |((up_bits_per_s, down_bits_per_s), number)| {
             let id = HostId(number);
-            let mut host = Host {
+            Host {
                 id,
-                up_bits_per_s,
+                up_bits_per_s: troubles.up_bits_per_s(id, up_bits_per_s),
                 down_bits_per_s,
-                behaviour: Behaviour::Honest,
-                there: true,
-                steady: !troubled.contains(&id),
-            };
-            for fault in scenario.faults.iter().filter(|fault| fault.host() == id) {
-                match fault {
-                    Fault::Lies { .. } => host.behaviour = Behaviour::Lies,
-                    Fault::Stalls { .. } => host.behaviour = Behaviour::Stalls,
-                    Fault::Joins { .. } => host.there = false,
-                    Fault::Dies { .. } => {}
-                }
+                behaviour: troubles.behaviour(id),
+                powered: troubles.powered(id).into_iter().map(|(from, until)| (after(from), after(until))).collect(),
+                steady: troubles.is_steady(id) && !cut_off.contains(&id),
             }
-            host
         };
         let hosts: Vec<Host> = all.map(host).filter(|host| host.steady || !steady_only).collect();
         ensure!(
@@ -96,7 +101,7 @@ impl<'a> Plan<'a> {
             "something happens to the seed, so it cannot be left out"
         );
         ensure!(hosts.iter().any(|host| host.id != HostId::SEED && host.steady), "something happens to every laptop");
-        let acts = acts(scenario, steady_only);
+        let acts = acts(scenario, &hosts);
         Ok(Plan { scenario, hosts, acts, partitions: !scenario.partitions.is_empty(), lose_permille })
     }
 
@@ -136,11 +141,17 @@ impl<'a> Plan<'a> {
     pub fn bound_s(&self, bytes: u64, share: f64) -> f64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, scaled by about one")]
         let real = |bits_per_s: u64| (bits_per_s as f64 * share) as u64;
+        let uplinks = |host: &Host| {
+            let bits_per_s = real(host.up_bits_per_s);
+            let spans = host.powered.iter().filter(|(from, until)| from < until);
+            spans.map(|(from, until)| Uplink { bits_per_s, from: *from, until: *until }).collect::<Vec<_>>()
+        };
+        let honest = self.hosts[1..].iter().filter(|host| host.behaviour == Behaviour::Honest);
         let work = Work {
             fresh_bytes: bytes,
             missing: self.steady().map(|host| (bytes, real(host.down_bits_per_s))).collect(),
-            seed_up_bits_per_s: real(self.hosts[0].up_bits_per_s),
-            peers_up_bits_per_s: self.hosts[1..].iter().map(|host| real(host.up_bits_per_s)).sum(),
+            seed: uplinks(&self.hosts[0]),
+            peers: honest.flat_map(uplinks).collect(),
         };
         kumar_ross(&work).0 as f64 / 1e6
     }
@@ -164,23 +175,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn acts(scenario: &Scenario, steady_only: bool) -> Vec<(Duration, Act)> {
-    let start = scenario.releases[0].at;
-    let after = |at: protocol::time::Span| Duration::from_micros(at.0.saturating_sub(start.0));
-    let mut acts: Vec<(Duration, Act)> = scenario
-        .releases
-        .iter()
-        .enumerate()
-        .map(|(number, release)| (after(release.at), Act::Publish(number)))
-        .collect();
-    for fault in scenario.faults.iter().filter(|_| !steady_only) {
-        match fault {
-            Fault::Dies { host, at, returns } => {
-                acts.push((after(*at), Act::PowerOff(*host)));
-                acts.extend(returns.map(|returns| (after(returns), Act::PowerOn(*host))));
-            }
-            Fault::Joins { host, at } => acts.push((after(*at), Act::PowerOn(*host))),
-            Fault::Lies { .. } | Fault::Stalls { .. } => {}
+fn acts(scenario: &Scenario, hosts: &[Host]) -> Vec<(Duration, Act)> {
+    let duration = |at: Span| Duration::from_micros(at.0);
+    let since_first = |at: Span| duration(Span(at.0.saturating_sub(scenario.releases[0].at.0)));
+    let releases = scenario.releases.iter().enumerate();
+    let mut acts: Vec<(Duration, Act)> =
+        releases.map(|(number, release)| (since_first(release.at), Act::Publish(number))).collect();
+    for host in hosts {
+        for (from, until) in &host.powered {
+            acts.extend((from.0 > 0).then(|| (duration(*from), Act::PowerOn(host.id))));
+            acts.extend((*until < FOR_EVER).then(|| (duration(*until), Act::PowerOff(host.id))));
         }
     }
     // Of what happens at once the publication comes first, because all is counted from it.
