@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let options = Options { listen, peers, mdns: !no_mdns, applies: !no_apply };
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         let daemon = Daemon::start(place, options, Reporter::new(json)).await?;
         daemon.run(told_to_stop(stop_with_stdin)?).await
