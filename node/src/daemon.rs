@@ -1,6 +1,6 @@
 //! The loop of one node: it alone owns the protocol's state machine, the network and the store's
 //! handles, turns what happens into inputs, and carries out outputs. It waits for nothing but the next
-//! thing to happen, and for whoever reads its standard output.
+//! thing to happen.
 
 use crate::control::{Control, Request};
 use crate::dialler::Dialler;
@@ -130,7 +130,7 @@ impl Daemon {
         };
         let mut rng_seed = [0; 32];
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
-        reporter.started(address)?;
+        reporter.started(address);
         Ok(Daemon {
             node: Node::restore(config, trust, rng_seed),
             network,
@@ -171,7 +171,7 @@ impl Daemon {
                     Ok(())
                 }
                 () = sleep_until(wakeup) => { self.handle(Input::Wakeup); Ok(()) }
-                _ = tick.tick() => self.tick().await,
+                _ = tick.tick() => { self.tick().await; Ok(()) }
             };
             if let Err(error) = step {
                 break Err(error);
@@ -196,8 +196,8 @@ impl Daemon {
     /// Does one thing; what is known at once is returned.
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Send { to, message } => self.network.send(to, message),
-            Output::SendAll { to, message } => to.into_iter().for_each(|to| self.network.send(to, message.clone())),
+            Output::Send { to, message } => self.network.send(to, &message),
+            Output::SendAll { to, message } => self.network.send_all(&to, &message),
             Output::Upload { to, release, index } => self.store.lend(LenderJob::Chunk { to, release, index }),
             Output::SendDocument { to, want } => {
                 let waiting = self.slices_waiting.entry(to).or_default();
@@ -228,10 +228,7 @@ impl Daemon {
             Output::Prepare(release) => self.store.lend(LenderJob::Prepare(release)),
             Output::Apply(release) => self.store.keep(KeeperJob::Apply(release)),
             Output::Forget(release) => self.store.lend(LenderJob::Forget(release)),
-            Output::Event(event) => {
-                // Standard output may be closed; the mesh goes on.
-                let _ = self.reporter.event(&event);
-            }
+            Output::Event(event) => self.reporter.event(&event),
         }
         None
     }
@@ -273,7 +270,7 @@ impl Daemon {
                 if let Message::Slice(slice) = &message {
                     self.sent_bytes += slice.bytes.len() as u64;
                 }
-                self.network.send(to, message);
+                self.network.send(to, &message);
             }
             Done::Send(to, chunk) => {
                 let ChunkHeader { release, index, .. } = chunk.header;
@@ -293,7 +290,7 @@ impl Daemon {
         serde_json::to_string(&self.status()).unwrap_or_default()
     }
 
-    async fn tick(&mut self) -> anyhow::Result<()> {
+    async fn tick(&mut self) {
         self.dialler.dial(&mut self.network, self.role).await;
         self.network.close_stuck();
         // A clock before 1970 is as good as none.
@@ -305,9 +302,7 @@ impl Daemon {
             self.handle(Input::OriginChanged);
         }
         let status = self.status();
-        // Whoever read the progress may have left; the mesh goes on.
-        let _ = self.reporter.progress(&status);
-        Ok(())
+        self.reporter.progress(&status);
     }
 
     fn status(&self) -> Status {

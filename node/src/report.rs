@@ -1,4 +1,5 @@
-//! How a running node tells what it does: JSON lines for scripts, plain lines for people.
+//! How a running node tells what it does: JSON lines for scripts, plain lines for people. A thread of its
+//! own writes them, so that whoever reads slowly, or not at all, never holds up the node.
 
 use crate::status::{ReleaseStatus, Status};
 use protocol::output::Event;
@@ -6,10 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// People get a line of progress this often, scripts one whenever something changed.
 const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Lines that may wait for whoever reads them; what is said beyond is lost to a reader so far behind.
+const LINES_WAITING_MAX: usize = 256;
+/// At the end, the last lines are waited for this long.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
 /// One line of JSON on standard output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +38,9 @@ pub enum Line {
 /// Writes what happens to standard output.
 pub struct Reporter {
     json: bool,
+    lines: Option<mpsc::SyncSender<String>>,
+    /// Closed by the writing thread when it ends.
+    written: mpsc::Receiver<()>,
     last: Option<Status>,
     last_at: Instant,
     /// By release, bytes held at the last line, for the rate.
@@ -75,41 +84,78 @@ impl Pace {
 
 impl Reporter {
     /// A reporter for scripts or for people.
-    pub fn new(json: bool) -> Self {
-        Self { json, last: None, last_at: Instant::now(), pace: BTreeMap::new() }
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(json: bool) -> std::io::Result<Self> {
+        let (lines, queue) = mpsc::sync_channel(LINES_WAITING_MAX);
+        let (written_sender, written) = mpsc::channel();
+        std::thread::Builder::new().name("reporter".to_owned()).spawn(move || {
+            let _closed_at_the_end: mpsc::Sender<()> = written_sender;
+            // Standard output may be closed; the mesh goes on.
+            let _ = write_lines(&queue);
+        })?;
+        let (last_at, pace) = (Instant::now(), BTreeMap::new());
+        Ok(Self { json, lines: Some(lines), written, last: None, last_at, pace })
     }
 
     /// The node runs.
-    pub fn started(&self, address: SocketAddr) -> std::io::Result<()> {
-        if self.json { print(&Line::Started { address }) } else { say(&format!("listening on {address}")) }
+    pub fn started(&self, address: SocketAddr) {
+        self.say(&Line::Started { address }, || format!("listening on {address}"));
     }
 
     /// Something happened.
-    pub fn event(&self, event: &Event) -> std::io::Result<()> {
+    pub fn event(&self, event: &Event) {
         let text = sentence(event);
-        if self.json { print(&Line::Note { text }) } else { say(&text) }
+        self.say(&Line::Note { text: text.clone() }, || text);
     }
 
     /// Where the node stands now. A line is written if that is news, and not too soon for people.
-    pub fn progress(&mut self, status: &Status) -> std::io::Result<()> {
-        if self.last.as_ref() == Some(status) {
-            return Ok(());
-        }
-        if self.json {
-            self.last = Some(status.clone());
-            return print(&Line::Progress(status.clone()));
-        }
-        if self.last.is_some() && self.last_at.elapsed() < LINE_EVERY {
-            return Ok(());
+    pub fn progress(&mut self, status: &Status) {
+        let too_soon = !self.json && self.last.is_some() && self.last_at.elapsed() < LINE_EVERY;
+        if too_soon || self.last.as_ref() == Some(status) {
+            return;
         }
         self.last = Some(status.clone());
         self.last_at = Instant::now();
-        status.releases.iter().filter(|release| release.stage == "fetching").try_for_each(|release| {
+        if self.json {
+            return self.write(json(&Line::Progress(status.clone())));
+        }
+        for release in status.releases.iter().filter(|release| release.stage == "fetching") {
             let pace = self.pace.entry(release.release.clone()).or_insert_with(|| Pace::new(release.held_bytes));
             pace.update(release.held_bytes);
-            say(&progress_line(release, pace))
-        })
+            let line = progress_line(release, pace);
+            self.write(line);
+        }
     }
+
+    /// Tells scripts one thing or people another, which mean the same.
+    fn say(&self, line: &Line, sentence: impl FnOnce() -> String) {
+        self.write(if self.json { json(line) } else { sentence() });
+    }
+
+    fn write(&self, line: String) {
+        if let Some(lines) = &self.lines {
+            let _ = lines.try_send(line);
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.lines = None;
+        // Nothing is ever sent: this returns once the thread has written all, or has waited enough.
+        let _ = self.written.recv_timeout(LAST_LINES_WITHIN);
+    }
+}
+
+fn write_lines(queue: &mpsc::Receiver<String>) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for line in queue {
+        writeln!(stdout, "{line}")?;
+        stdout.flush()?;
+    }
+    Ok(())
 }
 
 /// A release's progress in one line, for people.
@@ -146,13 +192,6 @@ fn sentence(event: &Event) -> String {
     }
 }
 
-fn print(line: &Line) -> std::io::Result<()> {
-    let text = serde_json::to_string(line)?;
-    say(&text)
-}
-
-fn say(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+fn json(line: &Line) -> String {
+    serde_json::to_string(line).expect("a line has only names and numbers")
 }

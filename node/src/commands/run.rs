@@ -55,10 +55,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => Place::Home(Box::new(Home::open(&home.path())?)),
     };
     let options = Options { listen, peers, mdns: !no_mdns, applies: !no_apply };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
+    // One thread for the loop and all connections: chunks are read, checked and written by the store's threads,
+    // and what passes between tasks of one thread wakes no other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let daemon = Daemon::start(place, options, Reporter::new(json)).await?;
+        let daemon = Daemon::start(place, options, Reporter::start(json).context("cannot start")?).await?;
         daemon.run(told_to_stop(stop_with_stdin)?).await
     })
 }

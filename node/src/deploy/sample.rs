@@ -22,7 +22,7 @@ pub const CHUNK_BYTES: usize = 1000;
 /// A release and the bytes of its chunks.
 pub struct Sample {
     pub release: Arc<Release>,
-    pub chunks: Vec<VerifiedChunk>,
+    pub chunks: Vec<VerifiedChunk<'static>>,
 }
 
 /// The tree at `root` as a release.

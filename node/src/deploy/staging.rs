@@ -99,7 +99,7 @@ impl Staging {
     ///
     /// # Panics
     /// When `chunk` is not the release's chunk `index`: that is a bug of the caller.
-    pub fn write(&mut self, index: u32, chunk: &VerifiedChunk) -> Result<(), WriteError> {
+    pub fn write(&mut self, index: u32, chunk: &VerifiedChunk<'_>) -> Result<(), WriteError> {
         let release = Arc::clone(self.tree.release());
         assert_eq!(release.chunks()[index as usize].id, chunk.id(), "a chunk is written as itself");
         for place in release.places(index) {

@@ -66,7 +66,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`ReadError`], when no place does.
-    pub fn read(&mut self, index: u32) -> Result<VerifiedChunk, ReadError> {
+    pub fn read(&mut self, index: u32) -> Result<VerifiedChunk<'static>, ReadError> {
         let release = Arc::clone(&self.release);
         let wanted = release.chunks()[index as usize];
         let (last, others) = release.places(index).split_last().expect("every chunk of a release has a place");
@@ -79,7 +79,7 @@ impl Tree {
     }
 
     /// The chunk `wanted`, if it is what stands at `place`.
-    pub(super) fn read_at(&mut self, place: Place, wanted: ChunkRef) -> Result<VerifiedChunk, ReadError> {
+    pub(super) fn read_at(&mut self, place: Place, wanted: ChunkRef) -> Result<VerifiedChunk<'static>, ReadError> {
         let path = || path_of(&self.release.manifest().entries[place.entry as usize]);
         let mut plain = vec![0; wanted.bytes as usize];
         let read = self.handles.get(&self.root, place.entry, entry_path(&self.release, place.entry));

@@ -18,15 +18,16 @@ use tokio::sync::mpsc;
 const MESSAGE_BYTES_QUEUED_MAX: usize = 2 * FRAME_BYTES_MAX as usize;
 /// Chunks that may wait for a peer's stream; the protocol grants fewer.
 const CHUNKS_QUEUED_MAX: usize = 2 * protocol::limits::UPLOADS_PER_PEER_MAX;
-/// Reads and writes are gathered to this many bytes: a chunk of average size.
-const BUFFER_BYTES: usize = 64 * 1024;
-/// The largest header before a chunk's payload, in bytes.
+/// Messages are read and written in buffers of this many bytes: most are far smaller.
+const MESSAGE_BUFFER_BYTES: usize = 16 * 1024;
+/// The largest header before a chunk's payload, in bytes. The chunk lane's buffer holds no more, so that
+/// payloads go past it.
 const CHUNK_HEADER_BYTES_MAX: u32 = 256;
 
 /// What speaks to the tasks of one connection.
 #[derive(Debug)]
 pub struct PeerHandle {
-    frames: mpsc::UnboundedSender<Vec<u8>>,
+    frames: mpsc::UnboundedSender<Arc<[u8]>>,
     /// Bytes in `frames`: this side adds, the writing task takes away.
     queued_bytes: Arc<AtomicUsize>,
     pub(super) chunks: mpsc::Sender<OutgoingChunk>,
@@ -34,11 +35,10 @@ pub struct PeerHandle {
 }
 
 impl PeerHandle {
-    /// Queues a message. Returns false if the peer is gone or too far behind.
-    pub fn say(&self, message: &Message) -> bool {
-        let frame = message.encode();
+    /// Queues an encoded message. Returns false if the peer is gone or too far behind.
+    pub fn say(&self, frame: &Arc<[u8]>) -> bool {
         let before = self.queued_bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        before <= MESSAGE_BYTES_QUEUED_MAX && self.frames.send(frame).is_ok()
+        before <= MESSAGE_BYTES_QUEUED_MAX && self.frames.send(frame.clone()).is_ok()
     }
 }
 
@@ -78,7 +78,7 @@ pub fn start(peer: PeerId, messages: Stream, chunks: Stream, reports: &Reports) 
 }
 
 async fn read_messages(peer: PeerId, stream: ReadHalf<Stream>, report: &mpsc::Sender<Happening>) -> io::Result<()> {
-    let mut stream = BufReader::with_capacity(BUFFER_BYTES, stream);
+    let mut stream = BufReader::with_capacity(MESSAGE_BUFFER_BYTES, stream);
     while let Some(frame) = frames::read(&mut stream, FRAME_BYTES_MAX).await? {
         let happening = match Message::decode(&frame) {
             Ok(Some(message)) => Happening::Message(peer, message),
@@ -92,10 +92,10 @@ async fn read_messages(peer: PeerId, stream: ReadHalf<Stream>, report: &mpsc::Se
 
 async fn write_messages(
     stream: WriteHalf<Stream>,
-    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut queue: mpsc::UnboundedReceiver<Arc<[u8]>>,
     queued_bytes: &AtomicUsize,
 ) -> io::Result<()> {
-    let mut stream = BufWriter::with_capacity(BUFFER_BYTES, stream);
+    let mut stream = BufWriter::with_capacity(MESSAGE_BUFFER_BYTES, stream);
     while let Some(frame) = queue.recv().await {
         frames::write(&mut stream, &frame).await?;
         queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
@@ -112,7 +112,7 @@ async fn read_chunks(
     report: &mpsc::Sender<Happening>,
     chunk_report: &mpsc::Sender<Happening>,
 ) -> io::Result<()> {
-    let mut stream = BufReader::with_capacity(BUFFER_BYTES, stream);
+    let mut stream = BufReader::with_capacity(CHUNK_HEADER_BYTES_MAX as usize, stream);
     while let Some(frame) = frames::read(&mut stream, CHUNK_HEADER_BYTES_MAX).await? {
         let header = match ChunkHeader::decode(&frame) {
             Ok(header) => header,
@@ -135,7 +135,7 @@ async fn write_chunks(
     mut queue: mpsc::Receiver<OutgoingChunk>,
     report: &mpsc::Sender<Happening>,
 ) -> io::Result<()> {
-    let mut stream = BufWriter::with_capacity(BUFFER_BYTES, stream);
+    let mut stream = BufWriter::with_capacity(CHUNK_HEADER_BYTES_MAX as usize, stream);
     while let Some(chunk) = queue.recv().await {
         frames::write(&mut stream, &chunk.header.encode()).await?;
         stream.write_all(&chunk.payload).await?;

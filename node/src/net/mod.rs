@@ -6,22 +6,25 @@
 
 mod connection;
 mod frames;
+mod gather;
 mod lanes;
 
 pub use connection::OutgoingChunk;
 
 use connection::PeerHandle;
 use futures::StreamExt;
+use gather::GatheredYamux;
 use lanes::{Lane, LaneOpened, Lanes};
 use libp2p::connection_limits::ConnectionLimits;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, Stream, SwarmBuilder, allow_block_list, connection_limits, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, Stream, SwarmBuilder, allow_block_list, connection_limits, noise, ping, tcp};
 use protocol::id::PeerId;
 use protocol::message::{ChunkHeader, Message};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -150,7 +153,7 @@ impl Network {
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
-            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, GatheredYamux::default)
             .map_err(|error| NetworkError::Setup(error.into()))?
             .with_behaviour(|_| Behaviour {
                 lanes: Lanes::default(),
@@ -255,9 +258,17 @@ impl Network {
     }
 
     /// Says something to a peer. One that does not take its messages is disconnected.
-    pub fn send(&mut self, to: PeerId, message: Message) {
-        if self.connections.get(&to).is_some_and(|connection| !connection.handle.say(&message)) {
-            self.disconnect(to);
+    pub fn send(&mut self, to: PeerId, message: &Message) {
+        self.send_all(&[to], message);
+    }
+
+    /// Says the same to several peers, and encodes it once.
+    pub fn send_all(&mut self, to: &[PeerId], message: &Message) {
+        let frame: Arc<[u8]> = message.encode().into();
+        for to in to {
+            if self.connections.get(to).is_some_and(|connection| !connection.handle.say(&frame)) {
+                self.disconnect(*to);
+            }
         }
     }
 

@@ -97,7 +97,7 @@ mod tests {
                 }
                 out.extend(std::iter::from_fn(|| compressor.pop()));
             });
-            let decoded = |done: &Compressed| decode(done.encoding, &done.wire, done.chunk.bytes).unwrap();
+            let decoded = |done: &Compressed| decode(done.encoding, &done.wire, done.chunk.bytes).unwrap().into_owned();
             assert_eq!(out.iter().map(decoded).collect::<Vec<_>>(), plains);
         }
     }

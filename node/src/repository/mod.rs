@@ -197,13 +197,16 @@ impl Repository {
             .get(id)
             .ok_or_else(|| ReadError::Missing { repository: self.path.clone(), what: format!("chunk {id}") })?;
         let path = self.path.join("packs").join(format!("{}.pack", self.packs[*number as usize]));
-        let mut record = vec![0; (pack::RECORD_HEADER_BYTES + row.wire_bytes) as usize];
-        let read = File::open(&path).and_then(|pack| pack.read_exact_at(&mut record, row.offset.into()));
+        let mut header = [0; pack::RECORD_HEADER_BYTES as usize];
+        let mut wire = vec![0; row.wire_bytes as usize];
+        let read = File::open(&path).and_then(|pack| {
+            pack.read_exact_at(&mut header, row.offset.into())?;
+            pack.read_exact_at(&mut wire, u64::from(row.offset + pack::RECORD_HEADER_BYTES))
+        });
         read.map_err(|source| ReadError::Io { path: path.clone(), source })?;
-        if !record.starts_with(&row.header()) {
+        if header != row.header() {
             return Err(ReadError::Damaged { path });
         }
-        let wire = record.split_off(pack::RECORD_HEADER_BYTES as usize);
         Ok(StoredChunk { encoding: row.encoding, plain_bytes: row.chunk.bytes, wire })
     }
 

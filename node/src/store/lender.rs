@@ -152,7 +152,7 @@ impl Lender {
         let chunk = match &mut self.shelf {
             Shelf::Device { trees, .. } => trees.get_mut(&release).and_then(|tree| {
                 let chunk = tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
-                let (encoding, payload) = self.encoder.encode(chunk.plain());
+                let (encoding, payload) = self.encoder.encode(chunk.into_plain());
                 Some((encoding, payload.into_owned()))
             }),
             // As it lies in the pack, but checked: devices would ban a school for what its disk did.
@@ -160,7 +160,7 @@ impl Lender {
                 let wanted = release.chunks()[index as usize];
                 let stored = repository.read(&wanted.id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
                 let plain = decode(stored.encoding, &stored.wire, wanted.bytes).ok();
-                if plain.and_then(|plain| VerifiedChunk::verify(wanted, plain).ok()).is_none() {
+                if plain.is_none_or(|plain| VerifiedChunk::verify(wanted, plain).is_err()) {
                     tracing::warn!("chunk {} is damaged in the repository; publish its tree again", wanted.id);
                     return None;
                 }

@@ -1,6 +1,7 @@
 //! A chunk: a piece of a file, named by what it holds.
 
 use crate::id::{ChunkId, ChunkRef};
+use std::borrow::Cow;
 
 impl ChunkId {
     /// The name of the chunk with these plain bytes.
@@ -10,11 +11,12 @@ impl ChunkId {
 }
 
 /// A chunk's plain bytes, known to be those that its name stands for. There is no other way to make
-/// one than [`VerifiedChunk::verify`], so whoever holds one may store, serve and apply it.
+/// one than [`VerifiedChunk::verify`], so whoever holds one may store, serve and apply it. The bytes may
+/// be borrowed from where they arrived, lest each chunk is copied once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedChunk {
+pub struct VerifiedChunk<'a> {
     id: ChunkId,
-    plain: Vec<u8>,
+    plain: Cow<'a, [u8]>,
 }
 
 /// The bytes are not those of the chunk that was wanted.
@@ -27,9 +29,10 @@ pub struct WrongBytes {
     pub found_bytes: usize,
 }
 
-impl VerifiedChunk {
+impl<'a> VerifiedChunk<'a> {
     /// The chunk `wanted`, if `plain` is it: its length and its BLAKE3 agree.
-    pub fn verify(wanted: ChunkRef, plain: Vec<u8>) -> Result<Self, WrongBytes> {
+    pub fn verify(wanted: ChunkRef, plain: impl Into<Cow<'a, [u8]>>) -> Result<Self, WrongBytes> {
+        let plain = plain.into();
         // The length first: it costs nothing, and a liar's megabytes need not be hashed.
         if plain.len() as u64 == u64::from(wanted.bytes) && ChunkId::of(&plain) == wanted.id {
             Ok(Self { id: wanted.id, plain })
@@ -50,7 +53,7 @@ impl VerifiedChunk {
 
     /// Its plain bytes, to keep.
     pub fn into_plain(self) -> Vec<u8> {
-        self.plain
+        self.plain.into_owned()
     }
 }
 

@@ -59,13 +59,14 @@ impl Encoder {
     }
 
     /// The smaller form of `plain`: zstd if that saves at least a byte, else as it is.
-    pub fn encode<'a>(&mut self, plain: &'a [u8]) -> (Encoding, Cow<'a, [u8]>) {
+    pub fn encode<'a>(&mut self, plain: impl Into<Cow<'a, [u8]>>) -> (Encoding, Cow<'a, [u8]>) {
+        let plain = plain.into();
         // With no room for anything as large as the input, zstd stops early on what does not shrink;
         // whatever else could stop it, the plain bytes are always a right answer.
         let mut wire = Vec::with_capacity(plain.len().saturating_sub(1));
-        match self.compressor.compress_to_buffer(plain, &mut wire) {
+        match self.compressor.compress_to_buffer(plain.as_ref(), &mut wire) {
             Ok(_) if wire.len() < plain.len() => (Encoding::Zstd, Cow::Owned(wire)),
-            _ => (Encoding::Raw, Cow::Borrowed(plain)),
+            _ => (Encoding::Raw, plain),
         }
     }
 }
@@ -97,12 +98,12 @@ pub enum ChunkDecodeError {
 
 /// The plain bytes that `wire` holds in the form `encoding`: exactly `plain_bytes` of them. Memory is
 /// bounded by `plain_bytes`, because zstd decodes into that one buffer and keeps no window beside it.
-pub fn decode(encoding: Encoding, wire: &[u8], plain_bytes: u32) -> Result<Vec<u8>, ChunkDecodeError> {
+pub fn decode(encoding: Encoding, wire: &[u8], plain_bytes: u32) -> Result<Cow<'_, [u8]>, ChunkDecodeError> {
     if plain_bytes > CHUNK_BYTES_MAX {
         return Err(ChunkDecodeError::TooLong(plain_bytes));
     }
     let plain = match encoding {
-        Encoding::Raw if wire.len() == plain_bytes as usize => wire.to_vec(),
+        Encoding::Raw if wire.len() == plain_bytes as usize => Cow::Borrowed(wire),
         Encoding::Raw => return Err(ChunkDecodeError::WrongLength { plain_bytes }),
         Encoding::Zstd if wire.len() >= plain_bytes as usize => {
             return Err(ChunkDecodeError::NotSmaller { wire_bytes: wire.len(), plain_bytes });
@@ -112,7 +113,7 @@ pub fn decode(encoding: Encoding, wire: &[u8], plain_bytes: u32) -> Result<Vec<u
             let mut plain = Vec::with_capacity(plain_bytes as usize);
             let mut decompressor = Decompressor::new().map_err(malformed)?;
             decompressor.decompress_to_buffer(wire, &mut plain).map_err(malformed)?;
-            plain
+            Cow::Owned(plain)
         }
     };
     if plain.len() == plain_bytes as usize { Ok(plain) } else { Err(ChunkDecodeError::WrongLength { plain_bytes }) }
@@ -210,7 +211,7 @@ mod tests {
     fn a_frame_from_the_zstd_program_is_read() {
         for frame in [ZEROS_300, ZEROS_300_PIPED] {
             let wire = hex::decode(frame).unwrap();
-            assert_eq!(decode(Encoding::Zstd, &wire, 300).unwrap(), [0; 300]);
+            assert_eq!(decode(Encoding::Zstd, &wire, 300).unwrap()[..], [0; 300]);
         }
     }
 
