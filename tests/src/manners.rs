@@ -22,7 +22,7 @@ impl Say {
     /// Says it to a peer.
     pub fn to(self, peer: PeerId, network: &mut Network) {
         match self {
-            Say::Message(message) => network.send(peer, message),
+            Say::Message(message) => network.send(peer, &message),
             Say::Chunk(chunk) => {
                 // The queue of a peer that does not read is full; that is its business.
                 let _ = network.send_chunk(peer, chunk);

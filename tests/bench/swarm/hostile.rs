@@ -136,7 +136,7 @@ impl Hostile {
         if manners.truth.head() != self.manners.truth.head() {
             self.manners = manners;
             for peer in &self.peers {
-                network.send(*peer, Message::Head(self.manners.truth.head()));
+                network.send(*peer, &Message::Head(self.manners.truth.head()));
             }
         }
         Ok(())
