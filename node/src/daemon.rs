@@ -29,8 +29,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
 
-/// Peers are dialled, progress is told and a repository is looked at this often.
+/// Peers are dialled and progress is told this often.
 const TICK: Duration = Duration::from_millis(250);
+/// A repository is looked at this often, which costs one call to the system; a publish waits half of it.
+const WATCH: Duration = Duration::from_millis(50);
 
 /// Connections beyond a device's peers: its school, and a second one while two are sorted out.
 const SEED_CONNECTIONS: usize = 4;
@@ -151,6 +153,8 @@ impl Daemon {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = tokio::time::interval(WATCH);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         self.handle(Input::Wakeup);
         let result = loop {
@@ -172,6 +176,7 @@ impl Daemon {
                 }
                 () = sleep_until(wakeup) => { self.handle(Input::Wakeup); Ok(()) }
                 _ = tick.tick() => { self.tick().await; Ok(()) }
+                _ = watch.tick(), if self.origin.is_some() => { self.look_at_origin(); Ok(()) }
             };
             if let Err(error) = step {
                 break Err(error);
@@ -290,6 +295,12 @@ impl Daemon {
         serde_json::to_string(&self.status()).unwrap_or_default()
     }
 
+    fn look_at_origin(&mut self) {
+        if self.origin.as_mut().is_some_and(Origin::changed) {
+            self.handle(Input::OriginChanged);
+        }
+    }
+
     async fn tick(&mut self) {
         self.dialler.dial(&mut self.network, self.role).await;
         self.network.close_stuck();
@@ -297,9 +308,6 @@ impl Daemon {
         if let Ok(since_1970) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
             self.handle(Input::WallClock(UnixTime(seconds)));
-        }
-        if self.origin.as_mut().is_some_and(Origin::changed) {
-            self.handle(Input::OriginChanged);
         }
         let status = self.status();
         self.reporter.progress(&status);
