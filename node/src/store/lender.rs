@@ -92,7 +92,7 @@ enum Shelf {
     },
     School {
         repository: Repository,
-        documents: VecDeque<(DocumentId, Arc<[u8]>)>,
+        documents: VecDeque<(DocumentId, Arc<Vec<u8>>)>,
         releases: BTreeMap<ManifestId, Arc<Release>>,
     },
 }
@@ -201,7 +201,7 @@ impl Lender {
         }
         let plain = self.shelf.document(id)?;
         let base = base.and_then(|base| Some((base, self.shelf.document(base)?)));
-        let base_bytes = base.as_ref().map(|(_, bytes)| bytes.as_ref());
+        let base_bytes = base.as_ref().map(|(_, bytes)| bytes.as_slice());
         let bytes: Arc<[u8]> = encode_document(&plain, base_bytes)
             .inspect_err(|error| tracing::warn!(%error, "cannot compress a document"))
             .ok()?
@@ -230,8 +230,10 @@ impl Lender {
             Some(base) => Some(self.shelf.document(base).ok_or(DocumentFault::NoBase)?),
             None => None,
         };
-        let plain =
-            decode_document(encoded, base.as_deref(), document.bytes()).map_err(|_| DocumentFault::WrongBytes)?;
+        let plain = decode_document(encoded, base.as_deref().map(Vec::as_slice), document.bytes())
+            .map_err(|_| DocumentFault::WrongBytes)?;
+        // As large as the document, and what is made of that next is the most that a device ever holds.
+        drop(base);
         let found = check(document, &plain)?;
         if let Shelf::Device { documents, .. } = &self.shelf
             && let Err(error) = documents.write(document.id(), &plain)
@@ -245,17 +247,17 @@ impl Lender {
 
 impl Shelf {
     /// A document that may be here already, unchecked.
-    fn read(&mut self, document: &Document) -> Option<Vec<u8>> {
+    fn read(&mut self, document: &Document) -> Option<Arc<Vec<u8>>> {
         match self {
-            Shelf::Device { documents, .. } => documents.read(document.id()),
+            Shelf::Device { documents, .. } => documents.read(document.id()).map(Arc::new),
             Shelf::School { repository, documents, .. } => {
                 let bytes = match document {
                     Document::Manifest(listed) => repository.manifest(&listed.path, &listed.manifest),
                     Document::ChunkList(manifest) => repository.chunk_list(&manifest.chunk_list.id),
                 };
-                let bytes = bytes.inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let bytes = Arc::new(bytes.inspect_err(|error| tracing::warn!("{error}")).ok()?);
                 documents.retain(|(id, _)| *id != document.id());
-                documents.push_front((document.id(), bytes.as_slice().into()));
+                documents.push_front((document.id(), Arc::clone(&bytes)));
                 documents.truncate(SCHOOL_DOCUMENTS_MAX);
                 Some(bytes)
             }
@@ -263,9 +265,9 @@ impl Shelf {
     }
 
     /// A document by its name alone, unchecked: whoever asked for it checks it.
-    fn document(&self, id: DocumentId) -> Option<Arc<[u8]>> {
+    fn document(&self, id: DocumentId) -> Option<Arc<Vec<u8>>> {
         match self {
-            Shelf::Device { documents, .. } => documents.read(id).map(Into::into),
+            Shelf::Device { documents, .. } => documents.read(id).map(Arc::new),
             Shelf::School { documents, .. } => {
                 documents.iter().find(|(known, _)| *known == id).map(|(_, bytes)| bytes.clone())
             }

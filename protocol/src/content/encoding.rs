@@ -2,10 +2,11 @@
 //! compressed, whichever is smaller. Reading is safe on any input: it never makes more than the
 //! stated plain length, and whether the bytes are right only the chunk's name decides.
 
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_MAX, DOCUMENT_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{CParameter, DCtx, get_error_name, get_frame_content_size};
 
 /// The form of a chunk's bytes. Numbers are fixed for good; 2 is meant for chunks that are
 /// compressed against bytes which the receiver holds already.
@@ -142,26 +143,33 @@ pub enum DocumentDecodeError {
 /// of two releases differ where the releases do.
 pub fn encode_document(plain: &[u8], base: Option<&[u8]>) -> std::io::Result<Vec<u8>> {
     let base = base.unwrap_or_default();
-    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), DOCUMENT_LEVEL, base)?;
+    let mut compressor = Compressor::new(DOCUMENT_LEVEL)?;
     // A match may reach back over the whole document and the whole base.
     let reach = (plain.len() + base.len()).next_power_of_two().ilog2();
-    encoder.window_log(reach.clamp(10, DOCUMENT_WINDOW_LOG_MAX))?;
-    encoder.long_distance_matching(true)?;
-    encoder.set_pledged_src_size(Some(plain.len() as u64))?;
-    std::io::Write::write_all(&mut encoder, plain)?;
-    encoder.finish()
+    compressor.set_parameter(CParameter::WindowLog(reach.clamp(10, DOCUMENT_WINDOW_LOG_MAX)))?;
+    compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+    compressor.context_mut().ref_prefix(base).map_err(zstd_error)?;
+    compressor.compress(plain)
+}
+
+fn zstd_error(code: usize) -> std::io::Error {
+    std::io::Error::other(get_error_name(code))
 }
 
 /// The document of `plain_bytes` bytes that `encoded` holds. Memory is bounded by that length, which
-/// signed metadata states, and by the window.
+/// signed metadata states: zstd decodes into that one buffer and keeps no window beside it.
 pub fn decode_document(encoded: &[u8], base: Option<&[u8]>, plain_bytes: u64) -> Result<Vec<u8>, DocumentDecodeError> {
-    let malformed = DocumentDecodeError::Malformed;
-    let mut decoder =
-        zstd::stream::read::Decoder::with_ref_prefix(encoded, base.unwrap_or_default()).map_err(malformed)?;
-    decoder.window_log_max(DOCUMENT_WINDOW_LOG_MAX).map_err(malformed)?;
-    let mut plain = Vec::new();
-    let mut bounded = std::io::Read::take(decoder.single_frame(), plain_bytes + 1);
-    std::io::Read::read_to_end(&mut bounded, &mut plain).map_err(malformed)?;
+    // What the frame says of itself may be a lie, and then the buffer is too small.
+    let stated = get_frame_content_size(encoded).ok().flatten();
+    if plain_bytes > DOCUMENT_BYTES_MAX || stated.is_some_and(|stated| stated != plain_bytes) {
+        return Err(DocumentDecodeError::WrongLength { plain_bytes });
+    }
+    let malformed = |code| DocumentDecodeError::Malformed(zstd_error(code));
+    let mut plain =
+        Vec::with_capacity(usize::try_from(plain_bytes).expect("a document fits memory, as compared above"));
+    let mut context = DCtx::create();
+    context.ref_prefix(base.unwrap_or_default()).map_err(malformed)?;
+    context.decompress(&mut plain, encoded).map_err(malformed)?;
     if plain.len() as u64 == plain_bytes { Ok(plain) } else { Err(DocumentDecodeError::WrongLength { plain_bytes }) }
 }
 
