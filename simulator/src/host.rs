@@ -1,6 +1,10 @@
 //! A host: a node, and what its driver keeps for it. It hands inputs to the node and carries out what
 //! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
 
+mod speech;
+
+pub use speech::Behaviour;
+
 use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::network::Parcel;
@@ -11,9 +15,8 @@ use protocol::bitmap::Bitmap;
 use protocol::content::release::Release;
 use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
-use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
 use protocol::mesh::{Role, Strategy};
-use protocol::message::{Chunks, Holdings, Message, Slice, WantDocument};
+use protocol::message::Message;
 use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::rng::Rng;
@@ -28,22 +31,6 @@ const SMALL_READ: Span = Span::from_millis(1);
 pub const FRAME_PREFIX_BYTES: u64 = 4;
 /// Chunks read ahead of the uplink: one under way, and some behind it so that it never idles.
 const UPLOAD_SLOTS: usize = 4;
-
-/// How a host treats others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behaviour {
-    /// As it should.
-    Honest,
-    /// Sends wrong bytes for every chunk.
-    Lies,
-    /// Never sends a chunk.
-    Stalls,
-    /// Says that it holds every chunk, and never sends one.
-    Boasts {
-        /// Whether it says no to each request; it keeps silent otherwise.
-        refuses: bool,
-    },
-}
 
 /// A simulated device.
 pub struct Host {
@@ -360,75 +347,6 @@ impl Host {
     /// The static repository holds every document; a laptop holds those that it has verified.
     fn has(&self, document: &DocumentId) -> bool {
         self.id == HostId::SEED || self.documents.contains(document)
-    }
-
-    fn slice(&self, want: &WantDocument, publisher: &Publisher) -> Message {
-        let Some((bytes, _)) = publisher.document(&want.id).filter(|_| self.has(&want.id)) else {
-            return Message::NoDocument(want.id);
-        };
-        let start = usize::try_from(want.offset).unwrap_or(usize::MAX).min(bytes.len());
-        let end = (start + DOCUMENT_SLICE_BYTES_MAX as usize).min(bytes.len());
-        let bytes_here = bytes[start..end].to_vec().into();
-        Message::Slice(Slice {
-            id: want.id,
-            base: None,
-            encoded_bytes: bytes.len() as u64,
-            offset: want.offset,
-            bytes: bytes_here,
-        })
-    }
-
-    fn say(&self, to: impl Iterator<Item = PeerId>, message: Message, scene: &mut Scene) {
-        let message = match (self.behaviour, message) {
-            // No bit at all means every chunk.
-            (Behaviour::Boasts { .. }, Message::Holdings(told)) => {
-                Message::Holdings(Holdings { held: Default::default(), ..told })
-            }
-            (Behaviour::Boasts { refuses: false }, Message::Refuse(_)) => return,
-            (_, message) => message,
-        };
-        self.check_announced(&message, scene);
-        let said = Said::new(message);
-        scene.effects.extend(to.map(|to| Effect::Say(to, said.clone())));
-    }
-
-    fn check_announced(&self, message: &Message, scene: &mut Scene) {
-        let held = match message {
-            _ if self.behaviour != Behaviour::Honest => return,
-            Message::Gained(gained) => {
-                let (durable, indexes) = (self.held(gained.release), gained.indexes.iter().copied());
-                return scene.check.announced(scene.now, self.id, durable, indexes);
-            }
-            Message::Holdings(told) => told,
-            _ => return,
-        };
-        let durable = self.held(held.release);
-        let len = durable.map_or(0, Bitmap::len);
-        let told = if held.held.is_empty() { Some(Bitmap::full(len)) } else { Bitmap::from_bytes(len, &held.held) };
-        scene.check.announced(scene.now, self.id, durable, told.unwrap_or(Bitmap::full(len)).iter());
-    }
-
-    fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
-        let place = self.places.get(&release);
-        let missing = |place: &Place| (0..place.durable.len()).find(|index| !place.durable.contains(*index));
-        let missing = place.filter(|_| scene.check.is_broken(Rule::Uploaded)).and_then(missing);
-        let index = missing.unwrap_or(index);
-        scene.check.uploaded(scene.now, self.id, place.map(|place| &place.durable), index);
-        let Some(place) = place else { return };
-        let genuine = place.release.chunks()[index as usize].id;
-        match self.behaviour {
-            Behaviour::Honest => scene.effects.push(Effect::Upload(to, release, index, genuine)),
-            Behaviour::Lies => {
-                let polluted = ChunkId(*blake3::hash(&genuine.0).as_bytes());
-                scene.effects.push(Effect::Upload(to, release, index, polluted));
-            }
-            Behaviour::Stalls => {}
-            Behaviour::Boasts { refuses: false } => {}
-            Behaviour::Boasts { refuses: true } => {
-                let refusal = Message::Refuse(Chunks { release, indexes: vec![index] });
-                scene.effects.push(Effect::Say(to, Said::new(refusal)));
-            }
-        }
     }
 
     /// The repository holds the whole release; a laptop starts with what it has of it, and what it can
