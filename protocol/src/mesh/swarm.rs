@@ -140,6 +140,11 @@ impl Swarm {
         self.tally
     }
 
+    /// Plain length of one of its chunks.
+    pub fn chunk_bytes(&self, index: u32) -> u64 {
+        self.chunks.get(index as usize).map_or(0, |chunk| u64::from(chunk.bytes))
+    }
+
     /// Peers that told what they hold of this release.
     pub fn sources(&self) -> impl Iterator<Item = (PeerId, &Bitmap)> {
         self.sources.iter().map(|(peer, source)| (*peer, &source.held))
@@ -388,12 +393,20 @@ mod tests {
     use super::asking::STARVES_AFTER;
     use super::*;
     use crate::id::ChunkId;
+    use crate::mesh::Bucket;
 
     const RELEASE: ManifestId = ManifestId([1; 32]);
     const SCHOOL: PeerId = PeerId(1);
     const ANN: PeerId = PeerId(2);
     const BOB: PeerId = PeerId(3);
     const START: Time = Time(1_000_000);
+
+    impl Swarm {
+        /// What it asks where nothing holds it back.
+        fn asks(&mut self, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
+            self.asks_within(&mut Bucket::default(), now, rng)
+        }
+    }
 
     fn device(chunks: u32, held: &[u32]) -> Swarm {
         let refs: Vec<ChunkRef> = (0..chunks).map(|_| ChunkRef { id: ChunkId([0; 32]), bytes: 1000 }).collect();
