@@ -5,8 +5,10 @@
 use crate::control::{Control, Request};
 use crate::dialler::Dialler;
 use crate::discovery::{Advertisement, Discovery};
+use crate::meter::Meter;
 use crate::net::{Happening, Network};
 use crate::publisher::files;
+use crate::quiet::QuietHours;
 use crate::report::Reporter;
 use crate::repository::Repository;
 use crate::status::Status;
@@ -17,12 +19,12 @@ use protocol::content::name::ChannelName;
 use protocol::id::PeerId;
 use protocol::input::{Input, UploadOutcome, Verdict};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
-use protocol::mesh::{Role, Strategy};
+use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::time::{Time, UnixTime};
-use protocol::trust::{Role as MetadataRole, TrustedSet};
+use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +59,10 @@ pub struct Options {
     pub mdns: bool,
     /// Whether a device applies what is complete.
     pub applies: bool,
+    /// How fast it may send and fetch at most.
+    pub caps: Caps,
+    /// When no chunk is fetched or sent.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 /// A running node.
@@ -72,6 +78,11 @@ pub struct Daemon {
     role: Role,
     started: Instant,
     sent_bytes: u64,
+    /// Nothing where the kernel does not tell.
+    meter: Option<Meter>,
+    quiet_hours: Option<QuietHours>,
+    /// While it is quiet: until when, by the wall clock.
+    quiet_until: Option<String>,
     /// By peer, slices of documents that the lender has yet to read.
     slices_waiting: BTreeMap<PeerId, u32>,
 }
@@ -129,6 +140,7 @@ impl Daemon {
             has_origin: origin.is_some(),
             strategy: Strategy::default(),
             upload_slots: UPLOADS_MAX,
+            caps: options.caps,
         };
         let mut rng_seed = [0; 32];
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
@@ -145,6 +157,9 @@ impl Daemon {
             role,
             started: Instant::now(),
             sent_bytes: 0,
+            meter: Meter::start().inspect_err(|error| tracing::warn!(%error, "cannot keep out of others' way")).ok(),
+            quiet_hours: options.quiet_hours,
+            quiet_until: None,
             slices_waiting: BTreeMap::new(),
         })
     }
@@ -250,7 +265,12 @@ impl Daemon {
             Happening::Chunk(from, header, payload) => self.chunk(from, header, payload),
             Happening::ChunkSent(to, ChunkHeader { release, index, wire_bytes, .. }) => {
                 self.sent_bytes += u64::from(wire_bytes);
-                self.handle(Input::Uploaded { to, release, index, outcome: UploadOutcome::Sent });
+                self.handle(Input::Uploaded {
+                    to,
+                    release,
+                    index,
+                    outcome: UploadOutcome::Sent { wire_bytes: wire_bytes.into() },
+                });
             }
         }
     }
@@ -309,12 +329,31 @@ impl Daemon {
             let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
             self.handle(Input::WallClock(UnixTime(seconds)));
         }
+        self.keep_quiet_hours();
+        if let Some(traffic) = self.meter.as_mut().and_then(|meter| meter.read().ok()) {
+            tracing::debug!(?traffic, pace = ?self.node.pace(), "carried");
+            self.handle(Input::Traffic(traffic));
+        }
         let status = self.status();
         self.reporter.progress(&status);
     }
 
+    /// A clock that is plainly wrong tells no hours.
+    fn keep_quiet_hours(&mut self) {
+        let clock_is_wrong = matches!(self.node.freshness(), Some(Freshness::TimeUnverified { .. }));
+        let until = self.quiet_hours.filter(|_| !clock_is_wrong).and_then(QuietHours::quiet_until);
+        if until != self.quiet_until {
+            self.quiet_until = until;
+            self.handle(Input::Quiet(self.quiet_until.is_some()));
+        }
+    }
+
     fn status(&self) -> Status {
-        Status::of(&self.node, &self.network, self.sent_bytes)
+        let pace = match &self.quiet_until {
+            Some(until) => Some(format!("quiet until {until}")),
+            None => self.node.pace().is_yielding().then(|| "yielding".to_owned()),
+        };
+        Status { pace, ..Status::of(&self.node, &self.network, self.sent_bytes) }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Status {
     pub peers: usize,
     /// Chunks and documents sent to peers so far, in bytes on the wire.
     pub sent_bytes: u64,
+    /// Why it goes slowly of its own will: "quiet until 13:00", or "yielding" while others use this host's link.
+    pub pace: Option<String>,
     /// The newest release of each channel that the node follows.
     pub releases: Vec<ReleaseStatus>,
 }
@@ -63,6 +65,7 @@ impl Status {
             freshness: node.freshness().map_or_else(|| "unknown".to_owned(), freshness),
             peers: network.peer_count(),
             sent_bytes,
+            pace: None,
             releases: node.updates().map(|update| ReleaseStatus::of(node, update)).collect(),
         }
     }

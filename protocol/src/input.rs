@@ -4,6 +4,7 @@ use crate::bitmap::Bitmap;
 use crate::content::manifest::VerifiedManifest;
 use crate::content::release::Release;
 use crate::id::{ManifestId, PeerId};
+use crate::mesh::Traffic;
 use crate::message::Message;
 use crate::output::Document;
 use crate::time::UnixTime;
@@ -102,6 +103,10 @@ pub enum Input {
     },
     /// A person wants the fetched release applied, though this node does not do so by itself.
     ApplyRequested,
+    /// What the host's link carried since this was last said.
+    Traffic(Traffic),
+    /// Quiet hours begin, or end.
+    Quiet(bool),
     /// What the wall clock says.
     WallClock(UnixTime),
     /// The moment that `next_wakeup` named has come.
@@ -143,7 +148,10 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadOutcome {
     /// It left.
-    Sent,
+    Sent {
+        /// Bytes that crossed the wire.
+        wire_bytes: u64,
+    },
     /// The connection went first.
     Lost,
     /// The bytes on disk are no longer the chunk's.

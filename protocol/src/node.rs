@@ -15,7 +15,7 @@ use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
-use crate::mesh::{Ask, Chooser, Peers, Role, Strategy, Swarm, Uploads};
+use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
 use crate::refresh::Refresh;
@@ -48,6 +48,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Chunks that the driver can read and send at once.
     pub upload_slots: usize,
+    /// How fast it may send and fetch at most.
+    pub caps: Caps,
 }
 
 /// One node of the mesh.
@@ -57,6 +59,7 @@ pub struct Node {
     refresh: Refresh,
     peers: Peers,
     uploads: Uploads,
+    pace: Pace,
     /// By channel, the newest release known.
     updates: BTreeMap<ChannelName, Update>,
     /// Boxed, because a tree's leaf has room for eleven and most nodes have one.
@@ -81,6 +84,7 @@ impl Node {
         }
         Node {
             uploads: Uploads::new(config.upload_slots),
+            pace: Pace::new(config.caps),
             config,
             trust,
             refresh,
@@ -100,6 +104,7 @@ impl Node {
 
     /// Takes in one thing that happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Time, input: Input) {
+        self.pace.refill(now);
         match input {
             Input::PeerConnected(peer) => self.peer_connected(peer),
             Input::PeerDisconnected(peer) => self.peer_left(peer),
@@ -123,6 +128,8 @@ impl Node {
             Input::Applied(release) => self.applied(release),
             Input::ApplyFailed { release, fault } => self.apply_failed(now, release, fault),
             Input::ApplyRequested => self.apply_complete(),
+            Input::Traffic(traffic) => self.pace.traffic(&traffic, now),
+            Input::Quiet(quiet) => self.pace.be_quiet(quiet, now),
             Input::WallClock(time) => self.wall_clock = Some(time),
             Input::Wakeup => {}
         }
@@ -139,7 +146,9 @@ impl Node {
         let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
         let updates = self.updates.values().filter_map(Update::wakeup);
         let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
-        swarms.chain(updates).chain(self.refresh.wakeup()).chain([tells_at]).min()
+        let asks = self.swarms.values().any(|swarm| swarm.waits());
+        let paced = self.pace.wakeup(self.uploads.waits(), asks);
+        swarms.chain(paced).chain(updates).chain(self.refresh.wakeup()).chain([tells_at]).min()
     }
 
     /// Whether a chunk that a peer is sending is of use. A driver asks before it spends work on it.
@@ -155,6 +164,11 @@ impl Node {
     /// A release as the mesh holds it, once it has a place here.
     pub fn swarm(&self, release: ManifestId) -> Option<&Swarm> {
         self.swarms.get(&release).map(Box::as_ref)
+    }
+
+    /// How fast it may send and fetch.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The connected peers.
@@ -255,7 +269,7 @@ impl Node {
     fn advance_swarm(&mut self, now: Time, release: ManifestId) {
         let Some(swarm) = self.swarms.get_mut(&release) else { return };
         swarm.expire_promises(now);
-        let asks = swarm.asks(now, &mut self.rng);
+        let asks = swarm.asks_within(self.pace.down(), now, &mut self.rng);
         let gained = swarm.announcement(now).map(|indexes| {
             let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
             (indexes, listeners)
@@ -291,16 +305,17 @@ impl Node {
     }
 
     fn grant_uploads(&mut self, now: Time) {
-        let Self { uploads, swarms, rng, outputs, .. } = self;
+        let Self { uploads, pace, swarms, rng, outputs, .. } = self;
         if swarms.values_mut().any(|swarm| swarm.choice_reopened(now)) {
             uploads.unpark();
         }
-        let grants = uploads.grants(&mut SwarmsChoice { swarms, rng, now });
-        outputs.extend(grants.into_iter().map(|grant| Output::Upload {
-            to: grant.to,
-            release: grant.release,
-            index: grant.index,
-        }));
+        let budget = pace.up();
+        while budget.allows()
+            && let Some(Grant { to, release, index }) = uploads.grant(&mut SwarmsChoice { swarms, rng, now })
+        {
+            budget.spend(swarms.get(&release).map_or(0, |swarm| swarm.chunk_bytes(index)));
+            outputs.push_back(Output::Upload { to, release, index });
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use protocol::bitmap::Bitmap;
 use protocol::content::release::Release;
 use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
-use protocol::mesh::{Role, Strategy};
+use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
 use protocol::node::{Config, Node};
 use protocol::output::Output;
@@ -197,6 +197,7 @@ impl Host {
             has_origin: is_seed,
             strategy: self.strategy,
             upload_slots: UPLOAD_SLOTS,
+            caps: Caps::default(),
         };
         let trust = TrustedSet::restore(self.trust_files.iter().cloned()).expect("the stored root is the publisher's");
         let mut rng = Rng::new(&self.rng_seed, self.id.0 as u64, "node");

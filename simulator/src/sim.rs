@@ -320,7 +320,11 @@ impl Sim<'_> {
     fn left(&mut self, parcel: Parcel) {
         let from = parcel.from;
         let state = self.network.state(parcel.peer);
-        let outcome = if state == State::Closed { UploadOutcome::Lost } else { UploadOutcome::Sent };
+        let outcome = if state == State::Closed {
+            UploadOutcome::Lost
+        } else {
+            UploadOutcome::Sent { wire_bytes: parcel.wire_bytes }
+        };
         self.with(from, |host, scene| host.uploaded(&parcel, outcome, scene));
         if state == State::Open {
             let at = self.now + self.network.latency(from, parcel.to);

@@ -3,7 +3,7 @@
 //! somebody wants to read it, because that takes longer than the run.
 
 use crate::scenario::HostId;
-use protocol::input::{Input, VerifiedDocument};
+use protocol::input::{Input, UploadOutcome, VerifiedDocument};
 use protocol::message::Message;
 use protocol::output::Output;
 use protocol::time::Time;
@@ -90,7 +90,14 @@ fn record_input(input: &Input, record: &mut Vec<u8>) {
             numbers(3, &[from.0, *wire_bytes, *verdict as u64], &[*index]);
         }
         Input::Durable { indexes, .. } => numbers(4, &[], indexes),
-        Input::Uploaded { to, index, outcome, .. } => numbers(5, &[to.0, *outcome as u64], &[*index]),
+        Input::Uploaded { to, index, outcome, .. } => {
+            let outcome = match outcome {
+                UploadOutcome::Sent { .. } => 0,
+                UploadOutcome::Lost => 1,
+                UploadOutcome::Spoilt => 2,
+            };
+            numbers(5, &[to.0, outcome], &[*index]);
+        }
         Input::Wakeup => numbers(6, &[], &[]),
         other => record.extend(format!("{}", ShownInput(other)).into_bytes()),
     }

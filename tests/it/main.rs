@@ -2,6 +2,7 @@
 //! programs. `class` says where a test happens and `process` who acts in it; a theme is a file.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod caps;
 mod carries;
 mod class;
 mod disks;

@@ -3,10 +3,12 @@
 use super::HomeArgument;
 use crate::daemon::{Daemon, Options, Place};
 use crate::net::DEFAULT_PORT;
+use crate::quiet::QuietHours;
 use crate::report::Reporter;
 use crate::repository::Repository;
 use crate::store::home::Home;
 use anyhow::Context;
+use protocol::mesh::Caps;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use tokio::io::AsyncReadExt;
@@ -17,7 +19,11 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(after_help = "Examples:
   homeroom run --seed --repo /srv/repo           the school's server
   homeroom run                                   a device that applies what it fetches
-  homeroom run --no-apply --peer 10.0.0.1:46637  a device that waits for `homeroom apply`")]
+  homeroom run --no-apply --peer 10.0.0.1:46637  a device that waits for `homeroom apply`
+  homeroom run --upload-max 20Mbit --quiet-hours 08:00-13:00
+
+A rate is a number with kbit, Mbit or Gbit (a second). Without any limit, a node that sees other traffic of its host
+and packets that wait in queues goes down to a small share of the link, until the other traffic has ended.")]
 pub struct Arguments {
     #[command(flatten)]
     home: HomeArgument,
@@ -39,6 +45,16 @@ pub struct Arguments {
     /// Fetch releases, and leave it to `homeroom apply` to apply them
     #[arg(long)]
     no_apply: bool,
+    /// Send chunks no faster than this
+    #[arg(long, value_name = "RATE", value_parser = bytes_per_s)]
+    upload_max: Option<u64>,
+    /// Fetch chunks no faster than this
+    #[arg(long, value_name = "RATE", value_parser = bytes_per_s)]
+    download_max: Option<u64>,
+    /// Every day between these times neither fetch nor send chunks, only news; by the local time of this machine,
+    /// unless its clock is plainly wrong
+    #[arg(long, value_name = "FROM-UNTIL")]
+    quiet_hours: Option<QuietHours>,
     /// Tell what happens as JSON, a line each
     #[arg(long)]
     json: bool,
@@ -49,12 +65,26 @@ pub struct Arguments {
 
 /// Runs a node until it is told to stop.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { home, repo, listen, peers, no_mdns, no_apply, json, stop_with_stdin, .. } = arguments;
+    let Arguments {
+        home,
+        repo,
+        listen,
+        peers,
+        no_mdns,
+        no_apply,
+        upload_max,
+        download_max,
+        quiet_hours,
+        json,
+        stop_with_stdin,
+        ..
+    } = arguments;
     let place = match repo {
         Some(repo) => Place::Repository(Box::new(Repository::open(&repo)?)),
         None => Place::Home(Box::new(Home::open(&home.path())?)),
     };
-    let options = Options { listen, peers, mdns: !no_mdns, applies: !no_apply };
+    let caps = Caps { upload_bytes_per_s: upload_max, download_bytes_per_s: download_max };
+    let options = Options { listen, peers, mdns: !no_mdns, applies: !no_apply, caps, quiet_hours };
     // One thread for the loop and all connections: chunks are read, checked and written by the store's threads,
     // and what passes between tasks of one thread wakes no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
@@ -62,6 +92,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let daemon = Daemon::start(place, options, Reporter::start(json).context("cannot start")?).await?;
         daemon.run(told_to_stop(stop_with_stdin)?).await
     })
+}
+
+/// Reads a rate such as `20Mbit`.
+fn bytes_per_s(text: &str) -> Result<u64, &'static str> {
+    const UNITS: [(&str, u64); 3] = [("kbit", 1_000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)];
+    let read = |(unit, bits): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*bits);
+    match UNITS.iter().find_map(read) {
+        Some(bits_per_s) if bits_per_s >= 8 => Ok(bits_per_s / 8),
+        _ => Err("a rate is a whole number with kbit, Mbit or Gbit, such as 20Mbit"),
+    }
 }
 
 /// Ready once somebody wants this process to stop.

@@ -57,6 +57,7 @@ fn tell(status: &Status) {
     println!("metadata: version {}, {}", status.timestamp.unwrap_or_default(), status.freshness);
     println!("peers:    {}", status.peers);
     println!("sent:     {}", megabytes(status.sent_bytes));
+    status.pace.iter().for_each(|pace| println!("pace:     {pace}"));
     for release in &status.releases {
         println!(
             "{} {}: {}; {} of {}; {} here before, {} from the school, {} from laptops",

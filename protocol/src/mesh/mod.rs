@@ -3,7 +3,7 @@
 //! This wing knows chunks by their index in a release's chunk list and never touches bytes, keys or
 //! manifests. A [`Swarm`] is one release as this node and its peers hold it; [`Uploads`] is what
 //! peers have asked of this node; [`Spread`] is how a seed chooses what to send to a peer that leaves
-//! the choice to it; [`Picker`] orders chunks by rarity. Methods return what should be said or done;
+//! the choice to it; [`Picker`] orders chunks by rarity; [`Pace`] says how fast. Methods return what should be said or done;
 //! `node.rs` turns that into outputs.
 //!
 //! The policy in one breath: a device asks its fellow devices for chunks that they announced, rarest
@@ -11,6 +11,8 @@
 //! that no device holds yet, so that it sends each about once. A device that starves asks the seed by
 //! name.
 
+mod bucket;
+mod pace;
 mod peers;
 mod picker;
 mod source;
@@ -18,6 +20,8 @@ mod spread;
 mod swarm;
 mod uploads;
 
+pub use bucket::Bucket;
+pub use pace::{Caps, Carried, Pace, Traffic};
 pub use peers::Peers;
 pub use picker::Picker;
 pub use spread::Spread;

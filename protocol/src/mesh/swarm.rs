@@ -142,6 +142,11 @@ impl Swarm {
         self.tally
     }
 
+    /// Plain length of one of its chunks.
+    pub fn chunk_bytes(&self, index: u32) -> u64 {
+        self.chunks.get(index as usize).map_or(0, |chunk| u64::from(chunk.bytes))
+    }
+
     /// Peers that told what they hold of this release.
     pub fn sources(&self) -> impl Iterator<Item = (PeerId, &Bitmap)> {
         self.sources.iter().map(|(peer, source)| (*peer, &source.held))

@@ -120,9 +120,13 @@ impl Uploads {
         }
     }
 
-    /// As many grants as slots are free, turn by turn.
-    pub fn grants(&mut self, chooser: &mut impl Chooser) -> Vec<Grant> {
-        let mut grants = Vec::new();
+    /// Whether there may be a grant as soon as somebody asks for one.
+    pub fn waits(&self) -> bool {
+        self.granted < self.slots && !self.line.is_empty()
+    }
+
+    /// The next grant while slots are free, turn by turn.
+    pub fn grant(&mut self, chooser: &mut impl Chooser) -> Option<Grant> {
         while self.granted < self.slots
             && let Some(peer) = self.next_in_line(chooser)
         {
@@ -136,11 +140,11 @@ impl Uploads {
             if let Some((release, index)) = next {
                 queue.granted += 1;
                 self.granted += 1;
-                grants.push(Grant { to: peer, release, index });
                 queue.line_up(peer, &mut self.line);
+                return Some(Grant { to: peer, release, index });
             }
         }
-        grants
+        None
     }
 
     /// The first in line of those that keep the least to themselves; those that name chunks come last.
@@ -193,6 +197,13 @@ mod tests {
     use super::*;
 
     const RELEASE: ManifestId = ManifestId([9; 32]);
+
+    impl Uploads {
+        /// All grants that can be had now.
+        fn grants(&mut self, chooser: &mut impl Chooser) -> Vec<Grant> {
+            std::iter::from_fn(|| self.grant(chooser)).collect()
+        }
+    }
 
     /// Chooses these, and knows who keeps how much.
     #[derive(Default)]

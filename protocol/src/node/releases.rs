@@ -77,6 +77,8 @@ impl Node {
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
             Verdict::Stored => {
                 let Some(swarm) = self.swarms.get_mut(&release) else { return };
+                // What compression saved was asked for, and did not come.
+                self.pace.down().give_back(swarm.chunk_bytes(index).saturating_sub(bytes));
                 let asks = swarm.arrived(from, index, bytes, now);
                 self.say(release, asks);
             }
@@ -85,6 +87,10 @@ impl Node {
 
     pub(super) fn uploaded(&mut self, to: PeerId, release: ManifestId, index: u32, outcome: UploadOutcome) {
         self.uploads.done(to);
+        if let UploadOutcome::Sent { wire_bytes } = outcome {
+            let plain_bytes = self.swarm(release).map_or(0, |swarm| swarm.chunk_bytes(index));
+            self.pace.up().give_back(plain_bytes.saturating_sub(wire_bytes));
+        }
         if outcome != UploadOutcome::Spoilt {
             return;
         }

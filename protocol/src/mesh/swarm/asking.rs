@@ -4,10 +4,11 @@
 use super::{Ask, Swarm, touch};
 use crate::bitmap::Bitmap;
 use crate::id::PeerId;
-use crate::mesh::Role;
+use crate::limits::CHUNK_BYTES_AVERAGE;
 use crate::mesh::picker::Picker;
 use crate::mesh::source::Source;
 use crate::mesh::spread::Spread;
+use crate::mesh::{Bucket, Role};
 use crate::rng::Rng;
 use crate::time::{Span, Time};
 
@@ -20,23 +21,28 @@ const HEDGE_AFTER: Span = Span::from_millis(500);
 /// Peers that fall idle at the end are looked at together, this often.
 const HEDGE_EVERY: Span = Span::from_millis(50);
 
+/// While nothing at all may be asked, it is looked this often whether that has changed.
+const QUIET_REVIEW: Span = Span::from_secs(1);
+
 impl Swarm {
-    /// What to ask of whom now. Call it whenever something changed or a wakeup is due.
-    pub fn asks(&mut self, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
+    /// What to ask of whom now, as far as `budget` goes. Call it whenever something changed or a wakeup is due.
+    pub fn asks_within(&mut self, budget: &mut Bucket, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
         let mut asks = Vec::new();
         let review = self.review_at.is_some_and(|at| at <= now);
         if review {
             self.resume(now);
             asks = self.give_up_on_stalled(now);
         }
-        self.ask_touched(now, rng, &mut asks);
+        self.ask_touched(budget, now, rng, &mut asks);
         if review {
-            asks.extend(self.ask_seed_by_name(now, rng));
-            let hedge_at = self.hedge(now, &mut asks);
+            asks.extend(self.ask_seed_by_name(budget, now, rng));
+            let hedge_at = self.hedge(budget, now, &mut asks);
             let stalls = self.sources.values().filter_map(Source::stalls_at);
             let resumes = self.sources.values().filter_map(Source::resumes_at);
+            let can_ask_at = if budget.allows() { now } else { budget.ready_at().unwrap_or(now + QUIET_REVIEW) };
+            let asks_at = self.starves_at().into_iter().chain(hedge_at).map(|at| at.max(can_ask_at));
             // Nobody but a review moves it to a later time.
-            self.review_at = stalls.chain(resumes).chain(self.starves_at()).chain(hedge_at).min();
+            self.review_at = stalls.chain(resumes).chain(asks_at).min();
         }
         asks
     }
@@ -54,14 +60,24 @@ impl Swarm {
         }
     }
 
-    fn ask_touched(&mut self, now: Time, rng: &mut Rng, asks: &mut Vec<(PeerId, Ask)>) {
-        for peer in std::mem::take(&mut self.touched) {
+    /// Whether something would be asked if the budget were larger.
+    pub fn waits(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Whoever is not asked because the budget is spent is the first to be asked later.
+    fn ask_touched(&mut self, budget: &mut Bucket, now: Time, rng: &mut Rng, asks: &mut Vec<(PeerId, Ask)>) {
+        let mut touched = std::mem::take(&mut self.touched).into_iter();
+        while budget.allows()
+            && let Some(peer) = touched.next()
+        {
             if let Some(source) = self.sources.get_mut(&peer) {
                 source.touched = false;
-                asks.extend(self.ask_source(peer, now, rng).map(|ask| (peer, ask)));
+                asks.extend(self.ask_source(peer, budget, now, rng).map(|ask| (peer, ask)));
                 self.review_no_later_than(peer, now);
             }
         }
+        self.touched.extend(touched);
     }
 
     /// What was asked of a source, or what it brought, may bring the next review forward.
@@ -86,18 +102,21 @@ impl Swarm {
         }
     }
 
-    fn ask_source(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<Ask> {
+    fn ask_source(&mut self, peer: PeerId, budget: &mut Bucket, now: Time, rng: &mut Rng) -> Option<Ask> {
         let missing = self.picker.open_count() > 0;
         let source = self.sources.get_mut(&peer)?;
         if source.role == Role::Seed && !self.strategy.super_seeding {
-            return self.fill_window(peer, now, rng, unheld_or_rarest);
+            return self.fill_window(peer, budget, now, rng, unheld_or_rarest);
         }
         if source.role == Role::Seed {
             let credit = if missing { source.credit_room() } else { 0 };
             source.credit += credit;
+            budget.spend(u64::from(credit) * u64::from(CHUNK_BYTES_AVERAGE));
             return (credit > 0).then_some(Ask::Credit(credit));
         }
-        self.fill_window(peer, now, rng, |picker, held, rng| picker.pick_rarest(rng, |index| held.contains(index)))
+        let rarest =
+            |picker: &Picker, held: &Bitmap, rng: &mut Rng| picker.pick_rarest(rng, |index| held.contains(index));
+        self.fill_window(peer, budget, now, rng, rarest)
     }
 
     /// Asks a peer for as many chunks as it has room for. One that holds nothing to `pick` is dry: from then on
@@ -105,6 +124,7 @@ impl Swarm {
     fn fill_window(
         &mut self,
         peer: PeerId,
+        budget: &mut Bucket,
         now: Time,
         rng: &mut Rng,
         pick: impl Fn(&Picker, &Bitmap, &mut Rng) -> Option<u32>,
@@ -112,6 +132,10 @@ impl Swarm {
         let source = self.sources.get_mut(&peer)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
+            if !budget.allows() {
+                touch(&mut self.touched, peer, source);
+                break;
+            }
             let picked = match source.dry {
                 true => self.picker.take_rarest_of(&mut source.news, rng),
                 false => pick(&self.picker, &source.held, rng),
@@ -122,6 +146,7 @@ impl Swarm {
                 break;
             };
             source.asked(index, now);
+            budget.spend(u64::from(self.chunks[index as usize].bytes));
             self.picker.close(index);
             self.askers[index as usize] += 1;
             indexes.push(index);
@@ -130,14 +155,14 @@ impl Swarm {
     }
 
     /// With nothing in flight and nothing arriving, the first seed that can is asked by name.
-    fn ask_seed_by_name(&mut self, now: Time, rng: &mut Rng) -> Option<(PeerId, Ask)> {
-        if self.starves_at().is_none_or(|at| now < at) {
+    fn ask_seed_by_name(&mut self, budget: &mut Bucket, now: Time, rng: &mut Rng) -> Option<(PeerId, Ask)> {
+        if !budget.allows() || self.starves_at().is_none_or(|at| now < at) {
             return None;
         }
         let can = |(_, source): &(&PeerId, &Source)| source.role == Role::Seed && source.gives() && source.room() > 0;
         let peer = *self.sources.iter().find(can)?.0;
         self.starving = true;
-        Some((peer, self.fill_window(peer, now, rng, unheld_or_rarest)?))
+        Some((peer, self.fill_window(peer, budget, now, rng, unheld_or_rarest)?))
     }
 
     /// When this device will have waited long enough in vain: only while something is missing and there is
@@ -161,7 +186,7 @@ impl Swarm {
 
     /// At the end, with every missing chunk in flight: asks an idle peer for one that another has owed for
     /// long, once per chunk. The school is spared unless nothing arrives at all. Returns when to look again.
-    fn hedge(&mut self, now: Time, asks: &mut Vec<(PeerId, Ask)>) -> Option<Time> {
+    fn hedge(&mut self, budget: &mut Bucket, now: Time, asks: &mut Vec<(PeerId, Ask)>) -> Option<Time> {
         if self.picker.open_count() > 0 {
             return None;
         }
@@ -178,7 +203,11 @@ impl Swarm {
                 look_at = Some(look_at.map_or(due, |at| at.min(due)));
                 continue;
             }
+            if !budget.allows() {
+                return Some(now);
+            }
             self.askers[index as usize] += 1;
+            budget.spend(u64::from(self.chunks[index as usize].bytes));
             if let Some(source) = self.sources.get_mut(&peer) {
                 source.asked(index, now);
             }

@@ -3,12 +3,20 @@
 use super::asking::STARVES_AFTER;
 use super::*;
 use crate::id::ChunkId;
+use crate::mesh::Bucket;
 
 const RELEASE: ManifestId = ManifestId([1; 32]);
 const SCHOOL: PeerId = PeerId(1);
 const ANN: PeerId = PeerId(2);
 const BOB: PeerId = PeerId(3);
 const START: Time = Time(1_000_000);
+
+impl Swarm {
+    /// What it asks where nothing holds it back.
+    fn asks(&mut self, now: Time, rng: &mut Rng) -> Vec<(PeerId, Ask)> {
+        self.asks_within(&mut Bucket::default(), now, rng)
+    }
+}
 
 fn device(chunks: u32, held: &[u32]) -> Swarm {
     let refs: Vec<ChunkRef> = (0..chunks).map(|_| ChunkRef { id: ChunkId([0; 32]), bytes: 1000 }).collect();
