@@ -142,7 +142,7 @@ impl Daemon {
             upload_slots: UPLOADS_MAX,
             caps: options.caps,
         };
-        let meter = start_meter(&options.caps);
+        let meter = Meter::start().inspect_err(|error| tracing::warn!(%error, "cannot keep out of others' way")).ok();
         let mut rng_seed = [0; 32];
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
         reporter.started(address);
@@ -389,13 +389,6 @@ impl Origin {
         let file = std::fs::metadata(self.metadata.join("timestamp.json")).ok()?;
         Some((file.modified().ok()?, file.ino()))
     }
-}
-
-/// What was not counted is still taken for others' traffic at times, which slows a class by half; so a node yields
-/// only where a person has set a cap.
-fn start_meter(caps: &Caps) -> Option<Meter> {
-    let meter = (*caps != Caps::default()).then(Meter::start)?;
-    meter.inspect_err(|error| tracing::warn!(%error, "cannot keep out of others' way")).ok()
 }
 
 async fn next_found(discovery: &mut Option<Discovery>) -> crate::discovery::Found {

@@ -83,8 +83,9 @@ impl Meter {
         let now = Instant::now();
         let span = Span(u64::try_from((now - self.read_at).as_micros()).unwrap_or(u64::MAX));
         (self.connections, self.interfaces, self.read_at) = (connections, interfaces, now);
-        let carried = |all: u64, own: u64| Carried { own_bytes: own, others_bytes: all.saturating_sub(own) };
-        Ok(Traffic { span, up: carried(all.up, own.up), down: carried(all.down, own.down), queueing })
+        let up = Carried { own_bytes: own.up, all_bytes: all.up };
+        let down = Carried { own_bytes: own.down, all_bytes: all.down };
+        Ok(Traffic { span, up, down, queueing })
     }
 
     fn own_connections(&self) -> io::Result<BTreeMap<u32, Connection>> {

@@ -128,7 +128,10 @@ impl Node {
             Input::Applied(release) => self.applied(release),
             Input::ApplyFailed { release, fault } => self.apply_failed(now, release, fault),
             Input::ApplyRequested => self.apply_complete(),
-            Input::Traffic(traffic) => self.pace.traffic(&traffic, now),
+            Input::Traffic(traffic) => {
+                let lacks = self.swarms.values().any(|swarm| !swarm.held().is_full());
+                self.pace.traffic(&traffic, lacks, now);
+            }
             Input::Quiet(quiet) => self.pace.be_quiet(quiet, now),
             Input::WallClock(time) => self.wall_clock = Some(time),
             Input::Wakeup => {}

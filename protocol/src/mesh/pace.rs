@@ -3,8 +3,10 @@
 //!
 //! Two signals tell the last. Who else is there: bytes that the host's network interface carried and that were not
 //! this node's. And whether there is room for both: how long packets wait in queues, beyond the best that was seen.
-//! Nobody else, no limit. Somebody else and queues that grow: the node goes down to a small share at once. Somebody
-//! else and no queues: it feels its way up. See docs/decisions/0007-out-of-the-way-of-a-lesson.md.
+//! Somebody else and queues that grow: the node goes down to a small share at once. Somebody else and no queues: it
+//! feels its way up. Nobody else: no limit, unless a device's own uploads fill a slow uplink, so that what it asks
+//! and acknowledges waits behind them; then it sends a little less than the uplink carries.
+//! See docs/decisions/0007-out-of-the-way-of-a-lesson.md.
 
 use super::bucket::Bucket;
 use crate::limits::CHUNK_BYTES_MAX;
@@ -15,12 +17,17 @@ const NOTICED_BYTES_PER_S: u64 = 8 * 1024;
 /// Others are noticed from this part of all that is carried on, below which lie the headers that were not counted
 /// and what was counted a moment too late.
 const NOTICED_PART: u64 = 16;
+/// Fewer samples on end may be the end of a queue that was counted when it was filled, or two hosts that meet.
+const NOTICED_SAMPLES: u32 = 3;
 /// For so long after others were noticed they are still thought to be there: pages are loaded one after another.
 const LINGER: Span = Span::from_secs(2);
 /// Packets that wait longer than this wait for others. A LAN's own jitter is less, and so is what a call can bear.
 const QUEUEING_MAX: Span = Span::from_millis(4);
 /// While others need the link, this part of what it carries is used.
 const LEAST_PART: u64 = 25;
+/// Where packets and answers wait longer than this and less is fetched than could be, the uplink is full: what this
+/// node asks and acknowledges waits behind what it sends. LEDBAT (RFC 6817) allows 100 ms in one direction.
+const CROWDED: Span = Span::from_millis(60);
 /// The least rate while yielding: with the largest chunk on its way a peer still hears something every four seconds,
 /// before it would think that this node has stalled.
 const LEAST_BYTES_PER_S: u64 = CHUNK_BYTES_MAX as u64 / 4;
@@ -37,10 +44,10 @@ pub struct Caps {
 /// What one direction of the host's link carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// For this node, in bytes, headers included.
+    /// For this node, in bytes, headers included, and what was lost on the way out.
     pub own_bytes: u64,
-    /// For all others on this host, in bytes.
-    pub others_bytes: u64,
+    /// For everybody on this host, in bytes.
+    pub all_bytes: u64,
 }
 
 /// What happened on the host's link since it was last told.
@@ -61,6 +68,8 @@ pub struct Traffic {
 #[derive(Debug)]
 pub struct Pace {
     quiet: bool,
+    /// The best that was fetched lately.
+    fetched_best_bytes_per_s: u64,
     up: Direction,
     down: Direction,
 }
@@ -69,6 +78,10 @@ pub struct Pace {
 struct Direction {
     cap_bytes_per_s: Option<u64>,
     yielding_bytes_per_s: Option<u64>,
+    /// What leaves room on a slow link for this node's own words.
+    fitting_bytes_per_s: Option<u64>,
+    /// In so many samples on end others seemed to be there.
+    suspected_samples: u32,
     noticed_until: Time,
     bucket: Bucket,
 }
@@ -81,7 +94,12 @@ impl Pace {
             direction.obey(false, Time::default());
             direction
         };
-        Self { quiet: false, up: direction(caps.upload_bytes_per_s), down: direction(caps.download_bytes_per_s) }
+        Self {
+            quiet: false,
+            fetched_best_bytes_per_s: 0,
+            up: direction(caps.upload_bytes_per_s),
+            down: direction(caps.download_bytes_per_s),
+        }
     }
 
     /// Quiet hours begin or end.
@@ -91,13 +109,18 @@ impl Pace {
         self.down.obey(quiet, now);
     }
 
-    /// Takes in what the host's link carried.
-    pub fn traffic(&mut self, traffic: &Traffic, now: Time) {
+    /// Takes in what the host's link carried, and whether this node `lacks` chunks.
+    pub fn traffic(&mut self, traffic: &Traffic, lacks: bool, now: Time) {
         let queues_grow = traffic.queueing.is_none_or(|queueing| queueing > QUEUEING_MAX);
         for (direction, carried) in [(&mut self.up, traffic.up), (&mut self.down, traffic.down)] {
-            direction.take_in(carried, traffic.span, queues_grow, now);
-            direction.obey(self.quiet, now);
+            direction.make_way(carried, traffic.span, queues_grow, now);
         }
+        let fetched = per_s(traffic.down.all_bytes, traffic.span);
+        self.fetched_best_bytes_per_s = fetched.max(self.fetched_best_bytes_per_s / 64 * 63);
+        let waits = traffic.queueing.is_some_and(|queueing| queueing > CROWDED);
+        let crowded = lacks && waits && fetched < self.fetched_best_bytes_per_s / 8 * 7;
+        self.up.fit(traffic.up, traffic.span, crowded);
+        [&mut self.up, &mut self.down].into_iter().for_each(|direction| direction.obey(self.quiet, now));
     }
 
     /// Takes in the time that has passed.
@@ -135,26 +158,46 @@ impl Pace {
 }
 
 impl Direction {
-    fn take_in(&mut self, carried: Carried, span: Span, queues_grow: bool, now: Time) {
-        let per_s = |bytes: u64| bytes.saturating_mul(1_000_000).checked_div(span.0).unwrap_or(0);
-        let (own, others) = (per_s(carried.own_bytes), per_s(carried.others_bytes));
-        let all = own.saturating_add(others);
-        if others >= NOTICED_BYTES_PER_S.max(all / NOTICED_PART) {
+    /// Goes slowly while others are there.
+    fn make_way(&mut self, carried: Carried, span: Span, queues_grow: bool, now: Time) {
+        let all = per_s(carried.all_bytes, span);
+        let own = per_s(carried.own_bytes, span).min(all);
+        let suspected = all - own >= NOTICED_BYTES_PER_S.max(all / NOTICED_PART);
+        self.suspected_samples = if suspected { self.suspected_samples + 1 } else { 0 };
+        let noticed = self.suspected_samples >= NOTICED_SAMPLES;
+        if noticed {
             self.noticed_until = now + LINGER;
         }
-        if self.noticed_until <= now {
-            self.yielding_bytes_per_s = None;
-            return;
-        }
-        let rate = self.yielding_bytes_per_s.unwrap_or(own);
-        let rate = if queues_grow { rate / 4 } else { rate.saturating_add(rate / 8) };
-        self.yielding_bytes_per_s = Some(rate.max(all / LEAST_PART).max(LEAST_BYTES_PER_S));
+        let limit = self.yielding_bytes_per_s.filter(|_| now < self.noticed_until);
+        // Whoever has next to nothing of the link crowds nobody.
+        self.yielding_bytes_per_s = if noticed && queues_grow && own >= all / LEAST_PART {
+            Some((limit.unwrap_or(own) / 4).max(all / LEAST_PART).max(LEAST_BYTES_PER_S))
+        } else {
+            limit.map(|limit| limit.saturating_add(limit / 8))
+        };
+    }
+
+    /// Sends a little less than the link carried while it is `crowded`, then feels its way up, and forgets a limit that
+    /// it stays far below.
+    fn fit(&mut self, carried: Carried, span: Span, crowded: bool) {
+        let own = per_s(carried.own_bytes.min(carried.all_bytes), span);
+        let limit = self.fitting_bytes_per_s;
+        self.fitting_bytes_per_s = if crowded {
+            let carries = limit.map_or(own, |limit| limit.min(own));
+            Some((carries - carries / 8).max(LEAST_BYTES_PER_S))
+        } else {
+            limit.map(|limit| limit.saturating_add(limit / 32)).filter(|limit| limit / 2 < own)
+        };
     }
 
     fn obey(&mut self, quiet: bool, now: Time) {
-        let limits = [self.cap_bytes_per_s, self.yielding_bytes_per_s, quiet.then_some(0)];
+        let limits = [self.cap_bytes_per_s, self.yielding_bytes_per_s, self.fitting_bytes_per_s, quiet.then_some(0)];
         self.bucket.limit(limits.into_iter().flatten().min(), now);
     }
+}
+
+fn per_s(bytes: u64, span: Span) -> u64 {
+    bytes.saturating_mul(1_000_000).checked_div(span.0).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -202,9 +245,9 @@ mod tests {
                 let is_full = own + others >= self.bytes_per_s / 20 * 19;
                 let queueing = Some(if is_full { Span::from_millis(20) } else { Span(300) });
                 let in_sample = |rate: u64| rate * SAMPLE.0 / 1_000_000;
-                let carried = Carried { own_bytes: in_sample(own), others_bytes: in_sample(others) };
+                let carried = Carried { own_bytes: in_sample(own), all_bytes: in_sample(own + others) };
                 self.now += SAMPLE;
-                self.pace.traffic(&Traffic { span: SAMPLE, up: carried, down: carried, queueing }, self.now);
+                self.pace.traffic(&Traffic { span: SAMPLE, up: carried, down: carried, queueing }, true, self.now);
                 own
             };
             (0..seconds * 4).map(sample).collect()
@@ -217,14 +260,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_lesson_has_the_link_within_a_second_and_the_mesh_has_it_back_after_it(
+        fn a_lesson_has_the_link_within_a_second_and_a_half_and_the_mesh_has_it_back_after_it(
             bytes_per_s in 2_000_000_u64..200_000_000,
             lesson_s in 3_u64..60,
         ) {
             let mut link = Link::new(bytes_per_s);
             prop_assert_eq!(mean(&link.pass(2, Others::Gone)), bytes_per_s);
             let rates = link.pass(lesson_s, Others::Elastic);
-            prop_assert!(rates[4..].iter().all(|rate| *rate <= bytes_per_s / 20), "{rates:?}");
+            prop_assert!(rates[5..].iter().all(|rate| *rate <= bytes_per_s / 20), "{rates:?}");
             prop_assert!(rates.iter().all(|rate| *rate >= LEAST_BYTES_PER_S), "{rates:?}");
             link.pass(2, Others::Gone);
             prop_assert_eq!(mean(&link.pass(1, Others::Gone)), bytes_per_s);
@@ -248,11 +291,52 @@ mod tests {
         #[test]
         fn headers_that_were_not_counted_are_no_lesson(own_bytes in 0_u64..100_000_000, part in 17_u64..1000) {
             let mut pace = Pace::new(Caps::default());
-            let carried = Carried { own_bytes, others_bytes: own_bytes / part };
-            prop_assume!(carried.others_bytes > 10_000);
+            prop_assume!(own_bytes / part > 10_000);
+            let carried = Carried { own_bytes, all_bytes: own_bytes + own_bytes / part };
             let traffic = Traffic { span: SAMPLE, up: carried, down: carried, queueing: Some(Span::from_secs(1)) };
-            pace.traffic(&traffic, Time(1_000_000));
+            (0..NOTICED_SAMPLES).for_each(|_| pace.traffic(&traffic, true, Time(1_000_000)));
             prop_assert!(!pace.is_yielding());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_device_with_a_slow_uplink_fetches_at_full_speed_and_sends_nearly_what_it_can(
+            down_bytes_per_s in 4_000_000_u64..200_000_000,
+            parts in 2_u64..20,
+        ) {
+            let up_bytes_per_s = down_bytes_per_s / parts;
+            let mut pace = Pace::new(Caps::default());
+            let (mut fetched, mut sent) = (Vec::new(), Vec::new());
+            for sample in 1..=120_u64 {
+                let wanted = pace.up.fitting_bytes_per_s.unwrap_or(u64::MAX);
+                let is_full = wanted > up_bytes_per_s;
+                let (up, down) = (wanted.min(up_bytes_per_s), down_bytes_per_s / if is_full { 3 } else { 1 });
+                let in_sample = |rate: u64| rate * SAMPLE.0 / 1_000_000;
+                let carried = |rate| Carried { own_bytes: in_sample(rate), all_bytes: in_sample(rate) };
+                let queueing = Some(Span::from_millis(if is_full { 100 } else { 50 }));
+                // Something was fetched before anybody asked this device for anything.
+                let up = if sample == 1 { 0 } else { up };
+                let down = if sample == 1 { down_bytes_per_s } else { down };
+                let traffic = Traffic { span: SAMPLE, up: carried(up), down: carried(down), queueing };
+                pace.traffic(&traffic, true, Time(sample * SAMPLE.0));
+                fetched.push(down);
+                sent.push(up);
+            }
+            prop_assert!(mean(&fetched[4..]) >= down_bytes_per_s / 4 * 3, "{fetched:?}");
+            prop_assert!(mean(&sent[4..]) >= up_bytes_per_s / 4 * 3, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_uplink_is_left_full_where_nothing_is_lacking() {
+        let mut pace = Pace::new(Caps::default());
+        let full = Carried { own_bytes: 1_000_000, all_bytes: 1_000_000 };
+        for sample in 1..20 {
+            let queueing = Some(Span::from_millis(100));
+            let traffic = Traffic { span: SAMPLE, up: full, down: Carried::default(), queueing };
+            pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
+            assert!(pace.wakeup(true, true).is_none() && pace.up().allows());
         }
     }
 
@@ -273,9 +357,9 @@ mod tests {
             sent
         };
         assert!((900_000..=1_001_000).contains(&sent_in_a_second(&mut pace)));
-        let lesson = Carried { own_bytes: 250_000, others_bytes: 2_000_000 };
+        let lesson = Carried { own_bytes: 250_000, all_bytes: 2_250_000 };
         let traffic = Traffic { span: SAMPLE, up: lesson, down: Carried::default(), queueing: None };
-        pace.traffic(&traffic, Time(1_000_000));
+        (0..NOTICED_SAMPLES).for_each(|_| pace.traffic(&traffic, true, Time(1_000_000)));
         assert!(pace.is_yielding());
         assert!((250_000..=400_000).contains(&sent_in_a_second(&mut pace)));
         assert!(pace.down().allows(), "nobody else receives anything");
