@@ -256,7 +256,10 @@ impl Daemon {
 
     fn happening(&mut self, happening: Happening) {
         match happening {
-            Happening::Opened(peer) => self.handle(Input::PeerConnected(peer)),
+            Happening::Opened(peer) => {
+                self.meter.iter_mut().for_each(Meter::has_new_connection);
+                self.handle(Input::PeerConnected(peer));
+            }
             Happening::Closed(peer) => {
                 self.slices_waiting.remove(&peer);
                 self.handle(Input::PeerDisconnected(peer));

@@ -14,12 +14,18 @@ use std::time::Instant;
 const HEADER_BYTES: u64 = 14 + 20 + 32;
 /// The kernel writes its answer in parts of at most this size, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// What it tells of one connection takes less, in bytes.
+const LOOKED_UP_BYTES_MAX: usize = 4 * 1024;
 
 /// Reads what was carried since it last did.
+///
+/// To list all connections takes the kernel a millisecond, as it walks through the whole of its table; to look one up
+/// takes microseconds. So they are listed only when there is a new one.
 pub struct Meter {
     diag: OwnedFd,
-    /// By inode, the connections of this process.
-    connections: BTreeMap<u32, Connection>,
+    /// The connections of this process, by what the kernel knows each by.
+    connections: BTreeMap<SocketId, Connection>,
+    is_listed: bool,
     interfaces: BTreeMap<String, Bytes>,
     read_at: Instant,
 }
@@ -30,6 +36,9 @@ struct Bytes {
     up: u64,
     down: u64,
 }
+
+/// `inet_diag_sockid` of linux/inet_diag.h, behind the address family: ports, addresses, interface and cookie.
+type SocketId = [u8; 49];
 
 /// What the kernel tells of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +57,20 @@ impl Meter {
     pub fn start() -> io::Result<Self> {
         let diag =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-        let mut meter =
-            Self { diag, connections: BTreeMap::new(), interfaces: BTreeMap::new(), read_at: Instant::now() };
+        let mut meter = Self {
+            diag,
+            connections: BTreeMap::new(),
+            is_listed: false,
+            interfaces: BTreeMap::new(),
+            read_at: Instant::now(),
+        };
         meter.read()?;
         Ok(meter)
+    }
+
+    /// This process has a connection that it had not before.
+    pub fn has_new_connection(&mut self) {
+        self.is_listed = false;
     }
 
     /// What was carried since this was last called.
@@ -59,13 +78,14 @@ impl Meter {
     /// # Errors
     /// Where the kernel does not tell what it counts.
     pub fn read(&mut self) -> io::Result<Traffic> {
-        let connections = self.own_connections()?;
+        let connections = if self.is_listed { self.look_up()? } else { self.list()? };
+        self.is_listed = true;
         let interfaces = interfaces(&std::fs::read_to_string("/proc/net/dev")?);
         let mut own = Bytes::default();
         let mut queueing: Option<Span> = None;
-        for (inode, connection) in &connections {
+        for (id, connection) in &connections {
             // A new connection has carried all of its bytes since.
-            let before = self.connections.get(inode).map(|known| known.carried).unwrap_or_default();
+            let before = self.connections.get(id).map(|known| known.carried).unwrap_or_default();
             let since = connection.carried.since(before);
             own = Bytes { up: own.up + since.up, down: own.down + since.down };
             if since.up > 0 {
@@ -88,20 +108,36 @@ impl Meter {
         Ok(Traffic { span, up, down, queueing })
     }
 
-    fn own_connections(&self) -> io::Result<BTreeMap<u32, Connection>> {
+    /// All connections of this process.
+    fn list(&self) -> io::Result<BTreeMap<SocketId, Connection>> {
         let own = own_sockets()?;
         let mut connections = BTreeMap::new();
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            send(&self.diag, &question(family), SendFlags::empty())?;
+            let mut id = [0; 49];
+            id[0] = u8::try_from(family.as_raw()).unwrap_or(0);
+            send(&self.diag, &question(&id, true), SendFlags::empty())?;
             let mut buffer = vec![0; ANSWER_BYTES_MAX];
             loop {
                 let (bytes, _) = recv(&self.diag, &mut buffer[..], RecvFlags::empty())?;
                 let mut answer = Answer(&buffer[..bytes]);
-                connections.extend(answer.by_ref().filter(|(inode, _)| own.contains(inode)));
+                let known = answer.by_ref().filter(|(_, inode, _)| own.contains(inode));
+                connections.extend(known.map(|(id, _, connection)| (id, connection)));
                 if answer.is_last()? {
                     break;
                 }
             }
+        }
+        Ok(connections)
+    }
+
+    /// The connections that were there before, without those that are gone.
+    fn look_up(&self) -> io::Result<BTreeMap<SocketId, Connection>> {
+        let mut connections = BTreeMap::new();
+        let mut buffer = vec![0; LOOKED_UP_BYTES_MAX];
+        for id in self.connections.keys() {
+            send(&self.diag, &question(id, false), SendFlags::empty())?;
+            let (bytes, _) = recv(&self.diag, &mut buffer[..], RecvFlags::empty())?;
+            connections.extend(Answer(&buffer[..bytes]).next().map(|(_, _, connection)| (*id, connection)));
         }
         Ok(connections)
     }
@@ -131,10 +167,12 @@ fn interfaces(table: &str) -> BTreeMap<String, Bytes> {
     table.lines().filter_map(row).filter(|(name, _)| name != "lo").collect()
 }
 
-/// Asks for all TCP connections of one address family: a netlink header and `inet_diag_req_v2` of linux/inet_diag.h.
-fn question(family: AddressFamily) -> Vec<u8> {
+/// Asks for one TCP connection, or for `all` of its address family: a netlink header and `inet_diag_req_v2` of
+/// linux/inet_diag.h.
+fn question(id: &SocketId, all: bool) -> Vec<u8> {
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
-    const REQUEST_AND_DUMP: u16 = 0x301;
+    const REQUEST: u16 = 1;
+    const DUMP: u16 = 0x300;
     const TCP: u8 = 6;
     const INFO: u8 = 1 << 1;
     /// All states of TCP but listening and those in which no process holds the socket.
@@ -142,15 +180,15 @@ fn question(family: AddressFamily) -> Vec<u8> {
     let mut question = Vec::with_capacity(72);
     question.extend(72_u32.to_ne_bytes());
     question.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    question.extend(REQUEST_AND_DUMP.to_ne_bytes());
+    question.extend((if all { REQUEST | DUMP } else { REQUEST }).to_ne_bytes());
     question.extend([0; 8]); // Number and port, which nobody looks at.
-    question.extend([u8::try_from(family.as_raw()).unwrap_or(0), TCP, INFO, 0]);
+    question.extend([id[0], TCP, INFO, 0]);
     question.extend(STATES.to_ne_bytes());
-    question.resize(72, 0); // Whatever the addresses.
+    question.extend(&id[1..]);
     question
 }
 
-/// What the kernel answered: connections by inode.
+/// What the kernel answered: connections, with what it knows each by and its inode.
 struct Answer<'a>(&'a [u8]);
 
 impl Answer<'_> {
@@ -168,9 +206,9 @@ impl Answer<'_> {
 }
 
 impl Iterator for Answer<'_> {
-    type Item = (u32, Connection);
+    type Item = (SocketId, u32, Connection);
 
-    fn next(&mut self) -> Option<(u32, Connection)> {
+    fn next(&mut self) -> Option<(SocketId, u32, Connection)> {
         loop {
             let length = number(self.0, 0, u32::from_ne_bytes)? as usize;
             if matches!(number(self.0, 4, u16::from_ne_bytes)?, Self::DONE | Self::ERROR) {
@@ -186,8 +224,11 @@ impl Iterator for Answer<'_> {
 }
 
 /// Reads an `inet_diag_msg` and the `tcp_info` (linux/tcp.h) behind it.
-fn connection(message: &[u8]) -> Option<(u32, Connection)> {
+fn connection(message: &[u8]) -> Option<(SocketId, u32, Connection)> {
     const INFO: u16 = 2;
+    let mut id = [0; 49];
+    id[0] = *message.first()?;
+    id[1..].copy_from_slice(message.get(4..52)?);
     let inode = number(message, 68, u32::from_ne_bytes)?;
     let mut attributes = message.get(72..)?;
     loop {
@@ -200,7 +241,7 @@ fn connection(message: &[u8]) -> Option<(u32, Connection)> {
                 up: number(info, 200, u64::from_ne_bytes)? + segments(136)?,
                 down: number(info, 128, u64::from_ne_bytes)? + segments(140)?,
             };
-            return Some((inode, Connection { carried, round_trip: micros(68)?, round_trip_least: micros(148)? }));
+            return Some((id, inode, Connection { carried, round_trip: micros(68)?, round_trip_least: micros(148)? }));
         }
         attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
     }

@@ -11,10 +11,14 @@ use protocol::content::manifest::{Entry, Kind};
 use protocol::content::release::{Place, Release};
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 
 /// Read at a time when a file is hashed.
 const READ_BYTES: usize = 256 * 1024;
+/// How far hashing a whole release stands back behind what else the processor has to do.
+const NICENESS: i32 = 10;
 
 /// A release that was applied.
 #[derive(Debug)]
@@ -67,12 +71,9 @@ pub enum ApplyError {
 }
 
 /// Makes all of the tree but its root's attributes.
-pub(super) fn lay_out(
-    tree: &mut Tree,
-    authority: Authority,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Skipped, ApplyError> {
-    check_content(tree, progress)?;
+pub(super) fn lay_out(tree: &mut Tree, authority: Authority) -> Result<Skipped, ApplyError> {
+    let checked = thread::scope(|scope| scope.spawn(|| check_content(tree)).join());
+    checked.unwrap_or_else(|panic| resume_unwind(panic))?;
     let release = tree.release().clone();
     make_links(&release, tree.root())?;
     let mut skipped = Skipped::default();
@@ -105,7 +106,10 @@ pub(super) fn set_attributes(
     Ok(())
 }
 
-fn check_content(tree: &mut Tree, progress: &mut dyn FnMut(u64)) -> Result<(), ApplyError> {
+/// Reads and hashes every file, in a thread of its own that it makes a modest one: what the person at the laptop
+/// does, and what peers wait for, comes before.
+fn check_content(tree: &mut Tree) -> Result<(), ApplyError> {
+    let _ = rustix::process::nice(NICENESS);
     let release = tree.release().clone();
     let mut damaged = Vec::new();
     for (entry, index) in release.manifest().entries.iter().zip(0u32..) {
@@ -122,7 +126,6 @@ fn check_content(tree: &mut Tree, progress: &mut dyn FnMut(u64)) -> Result<(), A
             }
             Err(source) => return Err(ApplyError::Entry { path: path_of(entry), source }),
         }
-        progress(*bytes);
     }
     damaged.sort_unstable();
     damaged.dedup();

@@ -168,22 +168,17 @@ impl Deployment {
         trash.map_or(Ok(0), |trash| trash::remove(&self.releases, &trash)).map_err(|source| self.error(source))
     }
 
-    /// Applies a filled staging: all or nothing. `progress` gets the bytes of each file verified.
+    /// Applies a filled staging: all or nothing.
     ///
     /// # Errors
     /// [`ApplyError`]; the staging keeps its bytes, to be staged again.
-    pub fn apply(
-        &mut self,
-        staging: Staging,
-        authority: Authority,
-        mut progress: impl FnMut(u64),
-    ) -> Result<Applied, ApplyError> {
+    pub fn apply(&mut self, staging: Staging, authority: Authority) -> Result<Applied, ApplyError> {
         let name = staging.name().to_owned();
         if self.current.as_ref() == Some(&name) {
             return Err(ApplyError::AlreadyCurrent { name });
         }
         let mut tree = staging.into_tree();
-        let mut skipped = lay_out(&mut tree, authority, &mut progress)?;
+        let mut skipped = lay_out(&mut tree, authority)?;
         let switched = self.move_in(name, &tree, authority, &mut skipped);
         if switched.is_err() {
             // Back to where a start would lead. Where even that fails, the next start will do it.

@@ -33,7 +33,7 @@ fn check_old_or_new(room: &Room, samples: &[Sample; 3]) -> bool {
     if !is_new {
         // Nothing that was stored is fetched again.
         let staging = deployment.stage(samples[2].release.clone()).unwrap();
-        let applied = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap();
+        let applied = deployment.apply(staging, Authority::of_process()).unwrap();
         assert_eq!(differences(&applied.tree), []);
     }
     is_new
@@ -47,7 +47,7 @@ fn power_fails_at_every_step_of_an_apply() {
     for steps in 0.. {
         let (mut deployment, staging) = about_to_apply(&room, &samples);
         power::cut_after(steps);
-        let applied = deployment.apply(staging, Authority::of_process(), |_| ());
+        let applied = deployment.apply(staging, Authority::of_process());
         if !power::restore() {
             applied.unwrap();
             break;

@@ -124,7 +124,7 @@ pub fn fill(staging: &mut Staging, sample: &Sample) {
 pub fn apply(deployment: &mut Deployment, sample: &Sample) -> Tree {
     let mut staging = deployment.stage(sample.release.clone()).unwrap();
     fill(&mut staging, sample);
-    deployment.apply(staging, Authority::of_process(), |_| ()).unwrap().tree
+    deployment.apply(staging, Authority::of_process()).unwrap().tree
 }
 
 pub fn differences(tree: &Tree) -> Vec<Difference> {

@@ -48,7 +48,7 @@ fn releases_come_and_go() {
     let own = ["./current", "./releases", "./staging"].map(str::to_owned).to_vec();
     assert_eq!(listing(&room.home()), [own, of(&[&names[2]])].concat());
     let staging = reopened.stage(samples[2].release.clone()).unwrap();
-    let again = reopened.apply(staging, Authority::of_process(), |_| ());
+    let again = reopened.apply(staging, Authority::of_process());
     assert!(matches!(again, Err(ApplyError::AlreadyCurrent { .. })));
     assert!(reopened.discard_staged(&names[2]).is_ok());
     assert_eq!(reopened.staged().unwrap(), [""; 0]);
@@ -81,13 +81,13 @@ fn staged_bytes_rot_before_the_apply() {
     let rotten = sample.release.file_chunks(sample.release.manifest().position(b"dir/file").unwrap() as u32)[1];
 
     assert!(matches!(staging.reader().unwrap().read(rotten), Err(ReadError::Damaged { .. })));
-    let refused = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap_err();
+    let refused = deployment.apply(staging, Authority::of_process()).unwrap_err();
     assert!(matches!(refused, ApplyError::Damaged { chunks } if chunks == [rotten]));
     assert_eq!(deployment.current(), None);
 
     let mut staging = deployment.stage(sample.release.clone()).unwrap();
     staging.write(rotten, &sample.chunks[rotten as usize]).unwrap();
-    let tree = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap().tree;
+    let tree = deployment.apply(staging, Authority::of_process()).unwrap().tree;
     assert_eq!(differences(&tree), []);
 }
 
@@ -97,7 +97,7 @@ fn nothing_came_before_the_apply() {
     let sample = room.release(1);
     let mut deployment = room.open();
     let staging = deployment.stage(sample.release.clone()).unwrap();
-    let refused = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap_err();
+    let refused = deployment.apply(staging, Authority::of_process()).unwrap_err();
     let all: Vec<u32> = (0..sample.release.chunk_count()).collect();
     assert!(matches!(refused, ApplyError::Damaged { chunks } if chunks == all));
 }
@@ -162,7 +162,7 @@ fn the_next_release_takes_what_the_tree_still_holds() {
     for index in (0..new.release.chunk_count()).filter(|index| !have.contains(*index)) {
         staging.write(index, &new.chunks[index as usize]).unwrap();
     }
-    let applied = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap();
+    let applied = deployment.apply(staging, Authority::of_process()).unwrap();
     assert_eq!(differences(&applied.tree), []);
 }
 
@@ -245,7 +245,7 @@ fn a_user_applies_a_tree_of_roots() {
     let mut deployment = room.open();
     let mut staging = deployment.stage(sample.release.clone()).unwrap();
     fill(&mut staging, &sample);
-    let applied = deployment.apply(staging, Authority::of_process(), |_| ()).unwrap();
+    let applied = deployment.apply(staging, Authority::of_process()).unwrap();
     let entries = sample.release.manifest().entries.len() as u64;
     // All but the hard link have an owner; the last entry in the tree is done first.
     let first = Some(PathBuf::from("dir/link"));
@@ -257,7 +257,7 @@ fn a_user_applies_a_tree_of_roots() {
     let mut other = Deployment::open(&room.path().join("other")).unwrap();
     let mut staging = other.stage(sample.release.clone()).unwrap();
     fill(&mut staging, &sample);
-    let refused = other.apply(staging, Authority::Root, |_| ()).unwrap_err();
+    let refused = other.apply(staging, Authority::Root).unwrap_err();
     assert!(matches!(refused, ApplyError::Entry { .. }), "{refused}");
     assert_eq!(other.current(), None);
 }

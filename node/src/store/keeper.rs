@@ -67,6 +67,8 @@ struct Staged {
     batch: Vec<u32>,
     batch_bytes: u64,
     batch_since: Instant,
+    /// Chunks of the batch that came uncompressed.
+    incompressible: Vec<u32>,
 }
 
 impl Keeper {
@@ -229,7 +231,7 @@ impl Keeper {
             self.tell(Input::PrepareFailed { release, why: format!("{:#}", anyhow::Error::new(error)) });
             return Ok(());
         }
-        staged.wrote(index, wanted.bytes);
+        staged.wrote(index, wanted.bytes, encoding);
         let sync_now = staged.batch_bytes >= BATCH_BYTES_MAX || staged.is_whole();
         let _ = self.done.send(arrived(Verdict::Stored));
         if sync_now { self.sync() } else { Ok(()) }
@@ -242,6 +244,7 @@ impl Keeper {
         let since = Instant::now();
         let indexes = std::mem::take(&mut staged.batch);
         staged.batch_bytes = 0;
+        let incompressible = std::mem::take(&mut staged.incompressible);
         indexes.iter().for_each(|index| {
             staged.held.insert(*index);
         });
@@ -254,6 +257,7 @@ impl Keeper {
             return Ok(());
         }
         self.last_sync = since.elapsed();
+        let _ = self.lender.send(LenderJob::Incompressible { release, indexes: incompressible });
         self.tell(Input::Durable { release, indexes });
         Ok(())
     }
@@ -265,7 +269,7 @@ impl Keeper {
         };
         let content = staged.staging.release().clone();
         let mut held = staged.held;
-        match self.home.deployment.apply(staged.staging, Authority::of_process(), |_| {}) {
+        match self.home.deployment.apply(staged.staging, Authority::of_process()) {
             Ok(applied) => {
                 if let Some(note) = applied.skipped.note() {
                     tracing::warn!("{note}");
@@ -322,14 +326,24 @@ impl Keeper {
 
 impl Staged {
     fn new(staging: Staging, held: Bitmap) -> Self {
-        Self { staging, held, batch: Vec::new(), batch_bytes: 0, batch_since: Instant::now() }
+        Self {
+            staging,
+            held,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            batch_since: Instant::now(),
+            incompressible: Vec::new(),
+        }
     }
 
-    fn wrote(&mut self, index: u32, bytes: u32) {
+    fn wrote(&mut self, index: u32, bytes: u32, encoding: Encoding) {
         if self.batch.is_empty() {
             self.batch_since = Instant::now();
         }
         self.batch.push(index);
+        if encoding == Encoding::Raw {
+            self.incompressible.push(index);
+        }
         self.batch_bytes += u64::from(bytes);
     }
 

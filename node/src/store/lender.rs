@@ -1,13 +1,13 @@
 //! The thread that reads: chunks for peers, each verified before it leaves, and documents.
 
+use super::Done;
 use super::documents::Documents;
-use super::{Done, Trees};
 use crate::deploy::Tree;
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
 use protocol::bitmap::Bitmap;
 use protocol::content::chunk::VerifiedChunk;
-use protocol::content::encoding::{Encoder, decode, decode_document, encode_document};
+use protocol::content::encoding::{Encoder, Encoding, decode, decode_document, encode_document};
 use protocol::content::manifest::{ManifestError, VerifiedManifest};
 use protocol::content::release::{Release, ReleaseError};
 use protocol::id::{DocumentId, ManifestId, PeerId};
@@ -59,6 +59,13 @@ pub enum LenderJob {
     Prepare(Arc<Release>),
     /// From now on chunks of this release are read from this tree.
     Serve(Tree),
+    /// These chunks came uncompressed, so whoever sent them found that they do not shrink.
+    Incompressible {
+        /// The release they belong to.
+        release: ManifestId,
+        /// Their indexes in its chunk list.
+        indexes: Vec<u32>,
+    },
     /// Nothing of this release is asked for any more.
     Forget(ManifestId),
     /// Drop the documents of releases that have none of these trees.
@@ -84,11 +91,18 @@ struct Encoded {
     bytes: Arc<[u8]>,
 }
 
+/// A release that a device lends.
+struct Lent {
+    tree: Tree,
+    /// Chunks that are not worth compressing.
+    incompressible: Bitmap,
+}
+
 /// Where bytes are read from.
 enum Shelf {
     Device {
         documents: Documents,
-        trees: Trees,
+        lent: BTreeMap<ManifestId, Lent>,
     },
     School {
         repository: Repository,
@@ -99,7 +113,7 @@ enum Shelf {
 
 impl Lender {
     pub(super) fn of_device(documents: Documents, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self::new(Shelf::Device { documents, trees: Trees::new() }, done)
+        Self::new(Shelf::Device { documents, lent: BTreeMap::new() }, done)
     }
 
     pub(super) fn of_school(repository: Repository, done: mpsc::UnboundedSender<Done>) -> Self {
@@ -128,9 +142,11 @@ impl Lender {
                 }
                 LenderJob::Prepare(release) => self.shelf.prepare(release).map(Done::Input),
                 LenderJob::Serve(tree) => {
-                    if let Shelf::Device { trees, .. } = &mut self.shelf {
-                        trees.insert(tree.release().id(), tree);
-                    }
+                    self.shelf.serve(tree);
+                    None
+                }
+                LenderJob::Incompressible { release, indexes } => {
+                    self.shelf.incompressible(release, &indexes);
                     None
                 }
                 LenderJob::Forget(release) => {
@@ -150,8 +166,11 @@ impl Lender {
 
     fn chunk(&mut self, to: PeerId, release: ManifestId, index: u32) -> Done {
         let chunk = match &mut self.shelf {
-            Shelf::Device { trees, .. } => trees.get_mut(&release).and_then(|tree| {
-                let chunk = tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+            Shelf::Device { lent, .. } => lent.get_mut(&release).and_then(|lent| {
+                let chunk = lent.tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                if lent.incompressible.contains(index) {
+                    return Some((Encoding::Raw, chunk.into_plain()));
+                }
                 let (encoding, payload) = self.encoder.encode(chunk.into_plain());
                 Some((encoding, payload.into_owned()))
             }),
@@ -274,6 +293,24 @@ impl Shelf {
         }
     }
 
+    /// A device lends a release from this tree; what is known of its chunks stays known.
+    fn serve(&mut self, tree: Tree) {
+        let Shelf::Device { lent, .. } = self else { return };
+        let release = tree.release();
+        let known = lent.remove(&release.id()).map(|lent| lent.incompressible);
+        let incompressible = known.unwrap_or_else(|| Bitmap::new(release.chunk_count()));
+        lent.insert(release.id(), Lent { incompressible, tree });
+    }
+
+    fn incompressible(&mut self, release: ManifestId, indexes: &[u32]) {
+        let Shelf::Device { lent, .. } = self else { return };
+        if let Some(lent) = lent.get_mut(&release) {
+            indexes.iter().for_each(|index| {
+                lent.incompressible.insert(*index);
+            });
+        }
+    }
+
     /// What a school has of a release.
     fn prepare(&mut self, release: Arc<Release>) -> Option<Input> {
         let Shelf::School { repository, releases, .. } = self else { return None };
@@ -293,8 +330,8 @@ impl Shelf {
 
     fn forget(&mut self, release: ManifestId) {
         match self {
-            Shelf::Device { trees, .. } => {
-                trees.remove(&release);
+            Shelf::Device { lent, .. } => {
+                lent.remove(&release);
             }
             // Its documents stay: devices that have it take the next release's documents thin against them.
             Shelf::School { releases, .. } => {

@@ -19,7 +19,7 @@ use crate::net::OutgoingChunk;
 use crate::repository::Repository;
 use anyhow::{Context, bail};
 use home::Home;
-use protocol::id::{ManifestId, PeerId};
+use protocol::id::PeerId;
 use protocol::input::{ApplyFault, Input};
 use protocol::message::Message;
 use protocol::trust::TrustedSet;
@@ -157,9 +157,6 @@ impl Drop for ToldIfPanicking {
         }
     }
 }
-
-/// A release's tree is known by its manifest.
-type Trees = std::collections::BTreeMap<ManifestId, crate::deploy::Tree>;
 
 /// What applying without a running node led to.
 pub enum Offline {
