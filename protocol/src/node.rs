@@ -340,6 +340,10 @@ impl Chooser for SwarmsChoice<'_> {
         }
     }
 
+    fn claims(&self, peer: PeerId, release: ManifestId, index: u32) -> bool {
+        self.swarms.get(&release).is_some_and(|swarm| swarm.claims(peer, index))
+    }
+
     fn keeps_fifths(&self, peer: PeerId) -> u32 {
         self.swarms.values().map(|swarm| swarm.keeps_fifths(peer)).max().unwrap_or(0)
     }

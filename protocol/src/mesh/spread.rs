@@ -25,7 +25,7 @@ const KEPT_FOR_LONG: Span = Span::from_secs(5);
 #[derive(Debug)]
 pub struct Spread {
     picker: Picker,
-    /// Held here, and never sent to anybody.
+    /// Held here, and never sent to anybody, as far as is known.
     unsent: Bitmap,
     /// By chunk, who was sent it and is still the only one.
     entrusted: BTreeMap<u32, Trust>,
@@ -216,10 +216,11 @@ impl Spread {
         Some(trust)
     }
 
-    /// The same; if it was never announced, it is no longer a copy.
+    /// The same; if it was never announced, it is no longer a copy, and as good as never sent.
     fn take_back(&mut self, index: u32) {
         if self.settle(index).is_some_and(|trust| !trust.announced) {
             self.picker.lose(index);
+            self.unsent.insert(index);
         }
     }
 
@@ -280,6 +281,16 @@ mod tests {
         [ANN, BOB].into_iter().for_each(|peer| spread.gain(0, peer));
         spread.expire(Time(0) + PROMISE);
         assert_eq!(choose_all(&mut spread, BOB, Time(0) + PROMISE), [1]);
+    }
+
+    #[test]
+    fn a_chunk_that_was_never_announced_is_sent_again_though_a_boaster_claims_it() {
+        let mut spread = Spread::new(&Bitmap::full(2));
+        (0..2).for_each(|index| spread.gain(index, PeerId(9)));
+        assert_eq!(choose_all(&mut spread, ANN, Time(0)), [0, 1]);
+        assert_eq!(choose_all(&mut spread, BOB, Time(0)), [0_u32; 0]);
+        spread.peer_left(ANN);
+        assert_eq!(choose_all(&mut spread, BOB, Time(0)), [0, 1]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A chunk that few peers hold is announced after this long, with all that has come by then: a fraction of what
-/// it takes to fetch it.
+/// it takes to fetch it. So is one that a seed sent, because it sends what devices lack, whatever boasters claim.
 const ANNOUNCE_AFTER: Span = Span::from_millis(20);
 /// A chunk of which more peers than this hold a copy is no news: whoever misses it has several to ask already.
 const NEWS_COPIES_MAX: u16 = 1;
@@ -60,6 +60,8 @@ pub struct Swarm {
     landed: Bitmap,
     held_bytes: u64,
     had_bytes: u64,
+    /// Of what landed, or is held since: what a seed sent.
+    from_seed: Bitmap,
     /// Rarity counts fellow devices only, because seeds hold everything.
     picker: Picker,
     /// By chunk, how many peers were asked for it.
@@ -101,6 +103,7 @@ impl Swarm {
             held_bytes,
             had_bytes: held_bytes,
             landed: Bitmap::new(len),
+            from_seed: Bitmap::new(len),
             picker,
             askers: vec![0; len as usize],
             sources: BTreeMap::new(),
@@ -242,7 +245,10 @@ impl Swarm {
             return Vec::new();
         }
         match from {
-            Some(Role::Seed) => self.tally.from_seeds_bytes += wire_bytes,
+            Some(Role::Seed) => {
+                self.from_seed.insert(index);
+                self.tally.from_seeds_bytes += wire_bytes;
+            }
             _ => {
                 self.starving = false;
                 self.tally.from_devices_bytes += wire_bytes;
@@ -271,7 +277,7 @@ impl Swarm {
             if self.held.insert(*index) {
                 self.held_bytes += u64::from(self.chunks[*index as usize].bytes);
                 self.unannounced.push(*index);
-                let news = self.picker.copies(*index) <= NEWS_COPIES_MAX;
+                let news = self.from_seed.contains(*index) || self.picker.copies(*index) <= NEWS_COPIES_MAX;
                 let at = now + if news { ANNOUNCE_AFTER } else { ANNOUNCE_COMMON_AFTER };
                 self.announce_at = Some(self.announce_at.map_or(at, |planned| planned.min(at)));
             }
@@ -312,6 +318,11 @@ impl Swarm {
         if let Some(spread) = &mut self.spread {
             spread.named(peer, index, now);
         }
+    }
+
+    /// Whether a peer says that it holds the chunk.
+    pub fn claims(&self, peer: PeerId, index: u32) -> bool {
+        self.sources.get(&peer).is_some_and(|source| source.held.contains(index))
     }
 
     /// How likely a peer is to keep what a seed gives it to itself, in fifths.

@@ -22,6 +22,8 @@ pub trait Chooser {
     fn choose(&mut self, peer: PeerId, release: ManifestId) -> Option<u32>;
     /// A chunk goes to this peer because it named it.
     fn named(&mut self, peer: PeerId, release: ManifestId, index: u32);
+    /// Whether this peer says that it holds the chunk.
+    fn claims(&self, peer: PeerId, release: ManifestId, index: u32) -> bool;
     /// How likely this peer is to keep a chunk to itself, in fifths: the less, the sooner its turn.
     fn keeps_fifths(&self, peer: PeerId) -> u32;
 }
@@ -147,16 +149,19 @@ impl Uploads {
         None
     }
 
-    /// The first in line of those that keep the least to themselves; those that name chunks come last.
+    /// The first in line of those that keep the least to themselves; those that name chunks come after them, and
+    /// whoever names what it claims to hold comes last: one of the two is not true.
     fn next_in_line(&mut self, chooser: &impl Chooser) -> Option<PeerId> {
-        let mut best: Option<((bool, u32), usize)> = None;
+        let mut best: Option<((bool, bool, u32), usize)> = None;
         for (at, peer) in self.line.iter().enumerate() {
-            let spendable = self.queues.get(peer).is_some_and(|queue| queue.spendable);
-            let kept = (!spendable, chooser.keeps_fifths(*peer));
+            let Some(queue) = self.queues.get(peer) else { continue };
+            let named = queue.wants.front().filter(|_| !queue.spendable);
+            let boasts = named.is_some_and(|(release, index)| chooser.claims(*peer, *release, *index));
+            let kept = (named.is_some(), boasts, chooser.keeps_fifths(*peer));
             if best.is_none_or(|(least, _)| kept < least) {
                 best = Some((kept, at));
             }
-            if kept.1 == 0 {
+            if !boasts && kept.2 == 0 {
                 break;
             }
         }
@@ -175,12 +180,13 @@ impl Queue {
     }
 
     /// What this peer gets next: first what its credit allows, then what it named. A device names chunks to a
-    /// seed only if others do not give them. Also returns whether credit was spent.
+    /// seed only if others do not give them; one that was named and now chosen is sent once. Also returns whether credit was spent.
     fn next(&mut self, peer: PeerId, chooser: &mut impl Chooser) -> (Option<(ManifestId, u32)>, bool) {
         let credit = self.credit.iter_mut().filter(|(_, credit)| self.spendable && **credit > 0);
         for (release, credit) in credit {
             if let Some(index) = chooser.choose(peer, *release) {
                 *credit -= 1;
+                self.wants.retain(|want| *want != (*release, index));
                 return (Some((*release, index)), true);
             }
         }
@@ -205,9 +211,9 @@ mod tests {
         }
     }
 
-    /// Chooses these, and knows who keeps how much.
+    /// Chooses these, and knows who keeps how much, and who claims what.
     #[derive(Default)]
-    struct Choices(Vec<u32>, BTreeMap<PeerId, u32>);
+    struct Choices(Vec<u32>, BTreeMap<PeerId, u32>, BTreeSet<(PeerId, u32)>);
 
     impl Chooser for Choices {
         fn choose(&mut self, _: PeerId, _: ManifestId) -> Option<u32> {
@@ -215,6 +221,10 @@ mod tests {
         }
 
         fn named(&mut self, _: PeerId, _: ManifestId, _: u32) {}
+
+        fn claims(&self, peer: PeerId, _: ManifestId, index: u32) -> bool {
+            self.2.contains(&(peer, index))
+        }
 
         fn keeps_fifths(&self, peer: PeerId) -> u32 {
             self.1.get(&peer).copied().unwrap_or(0)
@@ -256,7 +266,7 @@ mod tests {
         let mut uploads = Uploads::new(10);
         uploads.credit(PeerId(1), RELEASE, 2);
         assert_eq!(uploads.grants(&mut Choices::default()), []);
-        let mut choices = Choices(vec![6, 5, 4], BTreeMap::new());
+        let mut choices = Choices(vec![6, 5, 4], BTreeMap::new(), BTreeSet::new());
         assert_eq!(uploads.grants(&mut choices), [], "nobody said that there is something to choose");
         uploads.unpark();
         let grants = uploads.grants(&mut choices);
@@ -266,7 +276,8 @@ mod tests {
     #[test]
     fn whoever_keeps_less_to_itself_comes_first() {
         let mut uploads = Uploads::new(1);
-        let mut choices = Choices(vec![3, 2, 1], [(PeerId(1), 5), (PeerId(2), 2), (PeerId(3), 2)].into());
+        let mut choices =
+            Choices(vec![3, 2, 1], [(PeerId(1), 5), (PeerId(2), 2), (PeerId(3), 2)].into(), BTreeSet::new());
         (1..=3).for_each(|peer| uploads.credit(PeerId(peer), RELEASE, 1));
         let mut order = Vec::new();
         while let Some(grant) = uploads.grants(&mut choices).first() {
@@ -274,5 +285,27 @@ mod tests {
             uploads.done(grant.to);
         }
         assert_eq!(order, [2, 3, 1]);
+    }
+
+    #[test]
+    fn whoever_asks_for_what_it_claims_to_hold_comes_last() {
+        let mut uploads = Uploads::new(1);
+        let mut choices = Choices { 2: [(PeerId(1), 7)].into(), ..Choices::default() };
+        (1..=3).for_each(|peer| assert!(uploads.want(PeerId(peer), RELEASE, &[7])));
+        let mut order = Vec::new();
+        while let Some(grant) = uploads.grants(&mut choices).first() {
+            order.push(grant.to.0);
+            uploads.done(grant.to);
+        }
+        assert_eq!(order, [2, 3, 1]);
+    }
+
+    #[test]
+    fn a_chunk_that_was_named_and_then_chosen_is_sent_once() {
+        let mut uploads = Uploads::new(10);
+        uploads.credit(PeerId(1), RELEASE, 1);
+        assert!(uploads.want(PeerId(1), RELEASE, &[5, 6]));
+        let mut choices = Choices(vec![6], BTreeMap::new(), BTreeSet::new());
+        assert_eq!(uploads.grants(&mut choices).iter().map(|grant| grant.index).collect::<Vec<_>>(), [6, 5]);
     }
 }

@@ -120,7 +120,8 @@ impl Swarm {
     }
 
     /// Asks a peer for as many chunks as it has room for. One that holds nothing to `pick` is dry: from then on
-    /// only what is news of it is looked at.
+    /// only what is news of it is looked at. What one that stalled is asked for stays open, so that others are
+    /// asked for it too: it may never answer.
     fn fill_window(
         &mut self,
         peer: PeerId,
@@ -147,7 +148,9 @@ impl Swarm {
             };
             source.asked(index, now);
             budget.spend(u64::from(self.chunks[index as usize].bytes));
-            self.picker.close(index);
+            if !source.is_late() {
+                self.picker.close(index);
+            }
             self.askers[index as usize] += 1;
             indexes.push(index);
         }
@@ -166,10 +169,10 @@ impl Swarm {
     }
 
     /// When this device will have waited long enough in vain: only while something is missing and there is
-    /// a seed to ask. It waits longer while a device owes something, and once it starves it does not wait
+    /// a seed to ask. It waits longer while a device owes something and has not stalled, and once it starves it does not wait
     /// again for each window: what is owed by devices that deliver nothing is no reason to.
     fn starves_at(&self) -> Option<Time> {
-        let owes = |source: &Source| !source.in_flight.is_empty();
+        let owes = |source: &Source| !source.in_flight.is_empty() && !source.is_late();
         if self.picker.open_count() == 0 {
             return None;
         }
@@ -184,14 +187,15 @@ impl Swarm {
         Some(ready_at.max(self.progress_at + waits))
     }
 
-    /// At the end, with every missing chunk in flight: asks an idle peer for one that another has owed for
-    /// long, once per chunk. The school is spared unless nothing arrives at all. Returns when to look again.
+    /// At the end, with every missing chunk in flight: asks an idle peer that has not stalled for one that another
+    /// has owed for long, once per chunk. The school is spared unless nothing arrives at all. Returns when to look again.
     fn hedge(&mut self, budget: &mut Bucket, now: Time, asks: &mut Vec<(PeerId, Ask)>) -> Option<Time> {
         if self.picker.open_count() > 0 {
             return None;
         }
         let starves_at = self.progress_at + STARVES_AFTER;
-        let idle = |(_, source): &(&PeerId, &Source)| source.in_flight.is_empty() && source.room() > 0;
+        let idle =
+            |(_, source): &(&PeerId, &Source)| source.in_flight.is_empty() && source.room() > 0 && !source.is_late();
         let idle: Vec<(PeerId, Role)> =
             self.sources.iter().filter(idle).map(|(peer, source)| (*peer, source.role)).collect();
         let mut look_at: Option<Time> = None;

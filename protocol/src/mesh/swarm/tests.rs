@@ -175,3 +175,33 @@ fn a_chunk_that_nobody_asked_for_is_not_expected() {
     assert!(!swarm.expects(BOB, 0));
     assert!(!swarm.expects(ANN, 99));
 }
+
+#[test]
+fn what_a_peer_that_stalled_is_asked_for_again_is_asked_of_others_too() {
+    let mut swarm = device(1, &[]);
+    swarm.peer_holds(ANN, Role::Device, Bitmap::full(1), START);
+    swarm.asks(START, &mut rng());
+    let mut next = || next_asks(&mut swarm);
+    assert_eq!(next().1, [(ANN, Ask::Cancel(vec![0]))]);
+    let (now, asks) = next();
+    assert_eq!(asked_of(ANN, &asks), [0], "it may have recovered");
+    swarm.peer_holds(BOB, Role::Device, Bitmap::full(1), now);
+    assert_eq!(asked_of(BOB, &swarm.asks(now, &mut rng())), [0]);
+    assert_eq!(swarm.arrived(BOB, 0, 900, now), [(ANN, Ask::Cancel(vec![0]))]);
+}
+
+#[test]
+fn what_a_seed_sent_is_announced_soon_though_boasters_claim_to_hold_it() {
+    let announced_by = |sender: PeerId, role: Role| {
+        let mut swarm = device(2, &[]);
+        [PeerId(8), PeerId(9)].into_iter().for_each(|boaster| {
+            swarm.peer_holds(boaster, Role::Device, Bitmap::full(2), START);
+        });
+        swarm.peer_holds(sender, role, Bitmap::full(2), START);
+        swarm.arrived(sender, 0, 900, START);
+        swarm.durable(&[0], START);
+        swarm.announcement(START + ANNOUNCE_AFTER)
+    };
+    assert_eq!(announced_by(SCHOOL, Role::Seed), Some(vec![0]));
+    assert_eq!(announced_by(ANN, Role::Device), None);
+}
