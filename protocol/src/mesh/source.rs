@@ -110,12 +110,12 @@ impl Source {
             return 0;
         }
         let window = if self.stalls > 0 { 1 } else { self.window() };
-        window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX))
+        top_up(window, u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX))
     }
 
     /// How many unasked chunks it should be able to send ahead.
     pub fn credit_room(&self) -> u32 {
-        self.window().saturating_sub(self.credit)
+        top_up(self.window(), self.credit)
     }
 
     fn window(&self) -> u32 {
@@ -194,6 +194,13 @@ impl Source {
     pub fn resumes_at(&self) -> Option<Time> {
         self.resume_at
     }
+}
+
+/// What to add to a pipeline of which so much is left: a quarter or more at a time, so that a fast peer is not asked
+/// for each chunk alone.
+fn top_up(window: u32, left: u32) -> u32 {
+    let room = window.saturating_sub(left);
+    if room * 4 < window { 0 } else { room }
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 /// A chunk that few peers hold is announced after this long, with all that has come by then: a fraction of what
 /// it takes to fetch it. So is one that a seed sent, because it sends what devices lack, whatever boasters claim.
-const ANNOUNCE_AFTER: Span = Span::from_millis(20);
+const ANNOUNCE_AFTER: Span = Span::from_millis(60);
+
 /// A chunk of which more peers than this hold a copy is no news: whoever misses it has several to ask already.
 const NEWS_COPIES_MAX: u16 = 1;
 /// What is no news may wait so long for something that is.
