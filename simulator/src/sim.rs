@@ -20,7 +20,6 @@ use protocol::message::ChunkHeader;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
 use std::io;
-use std::sync::Arc;
 
 /// A peer that went silent is noticed after this long; the transport's keep-alive does that on real machines.
 const SILENCE_NOTICED_AFTER: Span = Span::from_secs(20);
@@ -33,14 +32,14 @@ enum Event {
     World(World),
     /// A host does something by itself, if it was not switched off in between.
     Task(HostId, u32, Task),
-    /// A message reaches the receiver's downlink.
+    /// A message has passed the receiver's downlink, unless others were before it.
     Arrives(Letter),
-    /// A message has passed it.
+    /// It has passed behind others.
     Delivered(Letter),
     /// The parcel under way on an uplink should have passed.
     Uplink(HostId, u32),
     /// A parcel reaches the receiver's downlink.
-    ParcelArrives(Parcel),
+    ParcelArrives(Box<Parcel>),
     /// The parcel under way on a downlink should have passed.
     Downlink(HostId, u32),
     /// Both ends notice that a connection is gone.
@@ -101,7 +100,7 @@ impl<'a> Sim<'a> {
         let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
         let hosts = disks.zip(0..).map(|((bytes_per_s, sync), number)| {
             let (host, disk) = (HostId(number), Disk::new(bytes_per_s, sync));
-            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key, publisher.root())
+            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key)
         });
         let hosts = hosts.collect();
         let mut sim = Self {
@@ -204,14 +203,15 @@ impl<'a> Sim<'a> {
             }
             Event::Arrives(letter) => {
                 if self.can_reach(letter.peer, letter.to) {
-                    let at = self.control(LinkId::Down(letter.to), letter.said.wire_bytes);
-                    self.queue.push(at, Event::Delivered(letter));
+                    match self.control(LinkId::Down(letter.to), letter.said.wire_bytes) {
+                        at if at > self.now => self.queue.push(at, Event::Delivered(letter)),
+                        _ => self.hand_over(letter),
+                    }
                 }
             }
-            Event::Delivered(Letter { peer, to, said }) => {
-                if self.can_reach(peer, to) {
-                    let input = Input::Message { from: peer, message: Arc::unwrap_or_clone(said.message) };
-                    self.with(to, |host, scene| host.drive(input, scene));
+            Event::Delivered(letter) => {
+                if self.can_reach(letter.peer, letter.to) {
+                    self.hand_over(letter);
                 }
             }
             Event::Uplink(host, boot) => self.uplink(host, boot),
@@ -270,8 +270,15 @@ impl Sim<'_> {
         }
         let to = self.network.other_end(from, peer);
         let passed = self.control(LinkId::Up(from), said.wire_bytes);
-        let at = passed + self.network.latency(from, to);
+        let arrives = passed + self.network.latency(from, to);
+        // Most find the downlink free, and need no event but their end.
+        let at = arrives + self.network.port(to).down.carrying(said.wire_bytes);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
+    }
+
+    fn hand_over(&mut self, Letter { peer, to, said }: Letter) {
+        let input = Input::Message { from: peer, message: said.message };
+        self.with(to, |host, scene| host.drive(input, scene));
     }
 
     fn upload(&mut self, from: HostId, peer: PeerId, release: ManifestId, index: u32, content: ChunkId) {
@@ -281,7 +288,7 @@ impl Sim<'_> {
         let wire_bytes = self.wire_bytes(release, index);
         let to = self.network.other_end(from, peer);
         self.hosts[from.0].record.ledger.sent_bytes += wire_bytes;
-        let parcel = Parcel { peer, from, to, release, index, content, wire_bytes };
+        let parcel = Box::new(Parcel { peer, from, to, release, index, content, wire_bytes });
         if let Some(flows) = self.network.flows() {
             return flows.push(parcel, self.now);
         }
@@ -317,7 +324,7 @@ impl Sim<'_> {
     }
 
     /// A parcel has left its sender.
-    fn left(&mut self, parcel: Parcel) {
+    fn left(&mut self, parcel: Box<Parcel>) {
         let from = parcel.from;
         let state = self.network.state(parcel.peer);
         let outcome = if state == State::Closed {
@@ -334,14 +341,15 @@ impl Sim<'_> {
         }
     }
 
-    /// Carries a control message over one link. Returns when it has passed.
+    /// Carries a control message over an uplink from now on, or through a downlink that it has passed by now unless
+    /// others were before it. Returns when it has passed.
     fn control(&mut self, link: LinkId, wire_bytes: u64) -> Time {
         if let Some(flows) = self.network.flows() {
             flows.take(link, wire_bytes, self.now);
         }
         match link {
             LinkId::Up(host) => self.network.port(host).up.control(wire_bytes, self.now),
-            LinkId::Down(host) => self.network.port(host).down.control(wire_bytes, self.now),
+            LinkId::Down(host) => self.network.port(host).down.control_passing(wire_bytes, self.now),
         }
     }
 
@@ -364,7 +372,7 @@ impl Sim<'_> {
         }
     }
 
-    fn parcel_arrives(&mut self, parcel: Parcel) {
+    fn parcel_arrives(&mut self, parcel: Box<Parcel>) {
         if !self.can_reach(parcel.peer, parcel.to) {
             self.lost_bytes += parcel.wire_bytes;
             return;
@@ -392,7 +400,7 @@ impl Sim<'_> {
         self.deliver(parcel);
     }
 
-    fn deliver(&mut self, parcel: Parcel) {
+    fn deliver(&mut self, parcel: Box<Parcel>) {
         if self.can_reach(parcel.peer, parcel.to) {
             self.with(parcel.to, |host, scene| host.receive(parcel, scene));
         } else {
@@ -460,7 +468,7 @@ impl Sim<'_> {
 
     fn on_the_way_bytes(&self) -> u64 {
         let between = self.queue.iter().filter_map(|event| match event {
-            Event::ParcelArrives(parcel) => Some(parcel),
+            Event::ParcelArrives(parcel) => Some(&**parcel),
             _ => None,
         });
         self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()
