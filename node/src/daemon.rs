@@ -28,6 +28,7 @@ use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
 

@@ -63,6 +63,8 @@ impl Uploads {
         let queue = self.queues.get_or_insert_with(peer, Queue::default);
         let fits = queue.wants.len() + indexes.len() <= WANTS_QUEUED_MAX;
         if fits {
+            // A peer asks for a chunk or two at a time, of each of two dozen peers.
+            queue.wants.reserve_exact(indexes.len());
             queue.wants.extend(indexes.iter().map(|index| (release, *index)));
             queue.line_up(peer, &mut self.line);
         }

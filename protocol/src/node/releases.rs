@@ -144,9 +144,9 @@ impl Node {
     }
 
     pub(super) fn retry_blocked(&mut self, now: Time) {
-        let due =
-            |update: &&Box<Update>| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
-        let releases: Vec<_> = self.updates.values().filter(due).filter_map(|update| update.release.clone()).collect();
+        let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
+        let updates = self.updates.values().map(Box::as_ref);
+        let releases: Vec<_> = updates.filter(due).filter_map(|update| update.release.clone()).collect();
         releases.into_iter().for_each(|release| self.prepare(release));
     }
 
