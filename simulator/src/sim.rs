@@ -13,6 +13,7 @@ use crate::outcome::{Outcome, Spread};
 use crate::queue::Queue;
 use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
+use crate::traffic::Traffic;
 use crate::workload::Publisher;
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
@@ -83,6 +84,7 @@ pub struct Sim<'a> {
     /// By position of the release, which chunks the honest laptops hold together.
     spreads: Vec<Spread>,
     trace: Trace<'a>,
+    traffic: Traffic,
     check: Check,
     lost_bytes: u64,
     effects: Vec<Effect>,
@@ -117,6 +119,7 @@ impl<'a> Sim<'a> {
             publisher,
             spreads: Vec::new(),
             trace: Trace::new(text),
+            traffic: Traffic::default(),
             check: Check::default(),
             lost_bytes: 0,
             effects: Vec::new(),
@@ -125,13 +128,13 @@ impl<'a> Sim<'a> {
         sim
     }
 
-    /// Runs until every honest host that lives has the newest release and nothing more will happen to the world,
-    /// or until time is up or a check found something.
+    /// Runs until every honest host that lives has the newest release and nothing more will happen to the world, and
+    /// for as long after that as the scenario says; or until time is up or a check found something.
     ///
     /// # Errors
     /// If the trace's text cannot be written.
     pub fn run(mut self) -> io::Result<Outcome> {
-        let until = Time::default() + self.scenario.until;
+        let mut until = Time::default() + self.scenario.until;
         while let Some((at, event)) = self.queue.pop() {
             if at > until {
                 self.now = until;
@@ -141,7 +144,11 @@ impl<'a> Sim<'a> {
             self.events += 1;
             let done = self.happen(event);
             self.plan_flows();
-            if !self.check.violations().is_empty() || (done && self.is_done()) {
+            if done && !self.traffic.is_idle() && self.is_done() {
+                self.traffic.begin_idle(self.now);
+                until = self.now + self.scenario.idle;
+            }
+            if !self.check.violations().is_empty() || (self.traffic.is_idle() && self.now == until) {
                 break;
             }
         }
@@ -268,6 +275,7 @@ impl Sim<'_> {
         if self.network.state(peer) == State::Closed {
             return;
         }
+        self.traffic.said(&said.message, said.wire_bytes, self.now);
         let to = self.network.other_end(from, peer);
         let passed = self.control(LinkId::Up(from), said.wire_bytes);
         let arrives = passed + self.network.latency(from, to);
@@ -326,6 +334,7 @@ impl Sim<'_> {
     /// A parcel has left its sender.
     fn left(&mut self, parcel: Box<Parcel>) {
         let from = parcel.from;
+        self.traffic.chunk(parcel.wire_bytes, self.now);
         let state = self.network.state(parcel.peer);
         let outcome = if state == State::Closed {
             UploadOutcome::Lost
@@ -451,6 +460,7 @@ impl Sim<'_> {
             releases,
             hosts: Outcome::of_hosts(&self.publisher, &self.hosts),
             ledger,
+            traffic: self.traffic,
             violations: check.into_violations(),
         })
     }
