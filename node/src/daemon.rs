@@ -28,6 +28,7 @@ use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
 
@@ -264,7 +265,7 @@ impl Daemon {
                 self.slices_waiting.remove(&peer);
                 self.handle(Input::PeerDisconnected(peer));
             }
-            Happening::Message(from, message) => self.handle(Input::Message { from, message }),
+            Happening::Message(from, message) => self.handle(Input::Message { from, message: Arc::new(message) }),
             Happening::BadFrame(from, why) => self.handle(Input::BadFrame { from, why }),
             Happening::Chunk(from, header, payload) => self.chunk(from, header, payload),
             Happening::ChunkSent(to, ChunkHeader { release, index, wire_bytes, .. }) => {

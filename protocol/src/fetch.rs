@@ -89,7 +89,7 @@ impl Fetch {
     }
 
     /// A slice came from a peer. Nothing if that peer is not the one that was asked.
-    pub fn slice(&mut self, from: PeerId, slice: Slice, now: Time) -> Option<Progress> {
+    pub fn slice(&mut self, from: PeerId, slice: &Slice, now: Time) -> Option<Progress> {
         if self.from != Some(from) || slice.id != self.document.id() {
             return None;
         }
@@ -179,9 +179,9 @@ mod tests {
         let (peer, want) = fetch.ask(&[ANN, BOB], &[], NOW).unwrap();
         assert_eq!((peer, want.offset, want.base), (ANN, 0, Some(BASE)));
         assert!(!fetch.needs_peer(NOW), "one peer at a time");
-        let more = fetch.slice(ANN, slice(0, b"abc", 6), NOW);
+        let more = fetch.slice(ANN, &slice(0, b"abc", 6), NOW);
         assert!(matches!(more, Some(Progress::More(WantDocument { offset: 3, .. }))));
-        let whole = fetch.slice(ANN, slice(3, b"def", 6), NOW);
+        let whole = fetch.slice(ANN, &slice(3, b"def", 6), NOW);
         assert!(matches!(whole, Some(Progress::Whole(None, bytes)) if bytes == b"abcdef"));
     }
 
@@ -189,11 +189,11 @@ mod tests {
     fn a_peer_that_is_late_is_replaced_and_what_it_sent_is_dropped() {
         let mut fetch = fetch();
         fetch.ask(&[ANN], &[], NOW);
-        fetch.slice(ANN, slice(0, b"abc", 6), NOW);
+        fetch.slice(ANN, &slice(0, b"abc", 6), NOW);
         let late = fetch.wakeup().unwrap();
         let (peer, want) = fetch.ask(&[ANN, BOB], &[], late).unwrap();
         assert_eq!((peer, want.offset), (BOB, 0));
-        assert!(fetch.slice(ANN, slice(3, b"def", 6), late).is_none(), "nobody asked it");
+        assert!(fetch.slice(ANN, &slice(3, b"def", 6), late).is_none(), "nobody asked it");
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
         for bad in bad {
             let mut fetch = fetch();
             fetch.ask(&[ANN], &[], NOW);
-            assert!(matches!(fetch.slice(ANN, bad, NOW), Some(Progress::Absurd)));
+            assert!(matches!(fetch.slice(ANN, &bad, NOW), Some(Progress::Absurd)));
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Input {
     Message {
         /// Who.
         from: PeerId,
-        /// What.
-        message: Message,
+        /// What; shared, because a simulator tells one message to many hosts.
+        message: Arc<Message>,
     },
     /// A peer sent something that is no message.
     BadFrame {

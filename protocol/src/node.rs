@@ -61,8 +61,8 @@ pub struct Node {
     uploads: Uploads,
     pace: Pace,
     /// By channel, the newest release known.
-    updates: BTreeMap<ChannelName, Update>,
-    /// Boxed, because a tree's leaf has room for eleven and most nodes have one.
+    /// Boxed like the swarms, because a tree's leaf has room for eleven and most nodes have one.
+    updates: BTreeMap<ChannelName, Box<Update>>,
     swarms: BTreeMap<ManifestId, Box<Swarm>>,
     wall_clock: Option<UnixTime>,
     gossip_at: Time,
@@ -108,7 +108,7 @@ impl Node {
         match input {
             Input::PeerConnected(peer) => self.peer_connected(peer),
             Input::PeerDisconnected(peer) => self.peer_left(peer),
-            Input::Message { from, message } => self.message(now, from, message),
+            Input::Message { from, message } => self.message(now, from, &message),
             Input::BadFrame { from, why } => self.strike(from, why),
             Input::OriginChanged => self.refresh.origin_changed(),
             Input::OriginMetadata { role, bytes } => self.metadata(now, Source::Origin, &role, bytes.as_deref()),
@@ -147,7 +147,7 @@ impl Node {
     /// When to hand in a `Wakeup` if nothing else happens before.
     pub fn next_wakeup(&self) -> Option<Time> {
         let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
-        let updates = self.updates.values().filter_map(Update::wakeup);
+        let updates = self.updates.values().filter_map(|update| update.wakeup());
         let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
         let asks = self.swarms.values().any(|swarm| swarm.waits());
         let paced = self.pace.wakeup(self.uploads.waits(), asks);
@@ -161,7 +161,7 @@ impl Node {
 
     /// The newest release of each channel that this node follows, and where it stands.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.updates.values()
+        self.updates.values().map(Box::as_ref)
     }
 
     /// A release as the mesh holds it, once it has a place here.
@@ -196,12 +196,16 @@ impl Node {
         self.advance_metadata(now);
         self.advance_documents(now);
         self.retry_blocked(now);
-        let releases: Vec<ManifestId> = self.swarms.keys().copied().collect();
-        releases.into_iter().for_each(|release| self.advance_swarm(now, release));
+        self.advance_swarms(now);
+        self.advance_filled();
         self.grant_uploads(now);
     }
 
     fn advance_metadata(&mut self, now: Time) {
+        // What is trusted changes only with an answer, and after one nothing is settled.
+        if self.refresh.is_settled(now) && self.untold.is_empty() && self.gossip_at > now {
+            return;
+        }
         if let Some(request) = self.refresh.next(&self.trust, now) {
             let (role, version) = (request.role, request.version);
             match request.source {
@@ -269,41 +273,38 @@ impl Node {
         wants.into_iter().for_each(|(peer, want)| self.send(peer, Message::WantDocument(want)));
     }
 
-    fn advance_swarm(&mut self, now: Time, release: ManifestId) {
-        let Some(swarm) = self.swarms.get_mut(&release) else { return };
-        swarm.expire_promises(now);
-        let asks = swarm.asks_within(self.pace.down(), now, &mut self.rng);
-        let gained = swarm.announcement(now).map(|indexes| {
+    fn advance_swarms(&mut self, now: Time) {
+        let Self { swarms, pace, rng, outputs, .. } = self;
+        for swarm in swarms.values_mut() {
+            let release = swarm.release();
+            swarm.expire_promises(now);
+            say(outputs, release, swarm.asks_within(pace.down(), now, rng));
+            let Some(gained) = swarm.announcement(now) else { continue };
             let listeners: Vec<PeerId> = swarm.sources().map(|(peer, _)| peer).collect();
-            (indexes, listeners)
-        });
-        let complete = swarm.held().is_full();
-        self.say(release, asks);
-        if let Some((indexes, listeners)) = gained {
             // A sync of small files can make more chunks durable than one message may name.
-            for some in indexes.chunks(ANNOUNCED_CHUNKS_MAX) {
+            for some in gained.chunks(ANNOUNCED_CHUNKS_MAX) {
                 let message = Message::Gained(Chunks { release, indexes: some.to_vec() });
-                self.outputs.push_back(Output::SendAll { to: listeners.clone(), message });
+                outputs.push_back(Output::SendAll { to: listeners.clone(), message });
             }
-        }
-        let Some(update) = self.update_mut(release).filter(|_| complete) else { return };
-        if matches!(update.stage, Stage::Filling) {
-            update.stage = Stage::Complete;
-            self.outputs.push_back(Output::Event(Event::Complete(release)));
-        }
-        if self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. })) {
-            self.apply_complete();
         }
     }
 
-    fn say(&mut self, release: ManifestId, asks: Vec<(PeerId, Ask)>) {
-        for (peer, ask) in asks {
-            let message = match ask {
-                Ask::Chunks(indexes) => Message::Want(Chunks { release, indexes }),
-                Ask::Credit(chunks) => Message::Credit(Credit { release, chunks }),
-                Ask::Cancel(indexes) => Message::Cancel(Chunks { release, indexes }),
-            };
-            self.send(peer, message);
+    /// What has every chunk is complete, and may be applied.
+    fn advance_filled(&mut self) {
+        let Self { updates, swarms, outputs, .. } = self;
+        let mut complete = false;
+        for update in updates.values_mut() {
+            let release = update.listed.manifest;
+            let filled = matches!(update.stage, Stage::Filling | Stage::Complete)
+                && swarms.get(&release).is_some_and(|swarm| swarm.held().is_full());
+            if filled && matches!(update.stage, Stage::Filling) {
+                update.stage = Stage::Complete;
+                outputs.push_back(Output::Event(Event::Complete(release)));
+            }
+            complete |= filled;
+        }
+        if complete && self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. })) {
+            self.apply_complete();
         }
     }
 
@@ -319,6 +320,18 @@ impl Node {
             budget.spend(swarms.get(&release).map_or(0, |swarm| swarm.chunk_bytes(index)));
             outputs.push_back(Output::Upload { to, release, index });
         }
+    }
+}
+
+/// Says what a swarm wants said.
+fn say(outputs: &mut VecDeque<Output>, release: ManifestId, asks: Vec<(PeerId, Ask)>) {
+    for (to, ask) in asks {
+        let message = match ask {
+            Ask::Chunks(indexes) => Message::Want(Chunks { release, indexes }),
+            Ask::Credit(chunks) => Message::Credit(Credit { release, chunks }),
+            Ask::Cancel(indexes) => Message::Cancel(Chunks { release, indexes }),
+        };
+        outputs.push_back(Output::Send { to, message });
     }
 }
 

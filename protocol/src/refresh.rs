@@ -125,7 +125,7 @@ impl Refresh {
 
     /// The next question, if there is one and none is under way.
     pub fn next(&mut self, trust: &TrustedSet, now: Time) -> Option<Request> {
-        if self.settled && self.wakeup().is_none_or(|at| at > now) {
+        if self.is_settled(now) {
             return None;
         }
         if let Some((late, _)) = self.asked.take_if(|(_, deadline)| *deadline <= now) {
@@ -139,6 +139,11 @@ impl Refresh {
         let request = self.question_for_origin(trust).or_else(|| self.question_for_a_peer(trust))?;
         self.asked = Some((request.clone(), now + ANSWER_WITHIN));
         Some(request)
+    }
+
+    /// Whether there is nothing to ask, because there was not and nothing has been told since.
+    pub fn is_settled(&self, now: Time) -> bool {
+        self.settled && self.wakeup().is_none_or(|at| at > now)
     }
 
     /// When the question under way is given up, or a benched source may be asked again.

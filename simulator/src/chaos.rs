@@ -51,6 +51,7 @@ pub fn history(rng_seed: u64) -> Scenario {
         model,
         strategy: StrategyName::Ours,
         until: Span(TROUBLE_MAX.0 + FINISHES_WITHIN.0),
+        idle: Span::default(),
         seed,
         laptops: vec![laptops],
         releases,

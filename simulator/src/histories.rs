@@ -3,12 +3,17 @@
 
 use crate::chaos;
 use crate::check::Rule;
+use crate::host::FRAME_PREFIX_BYTES;
 use crate::outcome::{HostOutcome, Outcome};
 use crate::run;
 use crate::scenario::{Model, Scenario, StrategyName};
 use crate::sim::Sim;
+use crate::workload::CHANNEL;
 use expect_test::expect_file;
+use protocol::id::{ChunkListId, DocumentId, ManifestId, RepositoryId};
+use protocol::message::{Hello, Message, WantDocument, WantMetadata};
 use protocol::time::Span;
+use protocol::{mesh, trust};
 use std::fmt::Write as _;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
@@ -220,4 +225,36 @@ fn second_release_moves_only_what_is_new() {
         let received = host.from_seed_bytes + host.from_laptops_bytes;
         assert!((110 * CHUNK_BYTES..111 * CHUNK_BYTES).contains(&received), "{host:?}");
     }
+}
+
+#[test]
+fn one_laptop_asks_for_each_file_and_document_once_and_idle_the_seed_only_repeats_its_head() {
+    let mut scenario = classroom(1, &release("1.0", 0, 1, 0));
+    scenario.idle = Span::from_secs(600);
+    let outcome = good(&scenario, 1);
+    let hello = |role| Message::Hello(Hello { features: 0, repository: RepositoryId([0; 32]), role });
+    let head = Message::Head(Some(trust::Head { root: 1, timestamp: 1, snapshot: 1, digest: [0; 32] }));
+    let in_frame = |message: &Message| FRAME_PREFIX_BYTES + message.encoded_bytes();
+    let head_bytes = in_frame(&head);
+    let metadata = |role, version| Message::WantMetadata(WantMetadata { role, version });
+    let document = |id| Message::WantDocument(WantDocument { id, base: None, offset: 0 });
+    let said = [
+        hello(mesh::Role::Device),
+        hello(mesh::Role::Seed),
+        head,
+        metadata(trust::Role::Timestamp, None),
+        metadata(trust::Role::Snapshot, Some(1)),
+        metadata(trust::Role::Targets, Some(1)),
+        metadata(trust::Role::Delegated(CHANNEL.to_owned()), Some(1)),
+        document(DocumentId::Manifest(ManifestId([0; 32]))),
+        document(DocumentId::ChunkList(ChunkListId([0; 32]))),
+    ];
+    let (_, idle) = outcome.traffic.idle(outcome.ended_at).unwrap();
+    let before = outcome.traffic.sent().heads_and_asks - idle.heads_and_asks;
+    assert_eq!(before, said.iter().map(in_frame).sum::<u64>());
+    assert_eq!(outcome.traffic.busiest_second().1.heads_and_asks, before);
+    assert_eq!(outcome.traffic.sent().chunks, outcome.ledger.sent_bytes);
+    // The laptop knows that the seed has what it has, and does not tell; the seed repeats it every 30 to 45 seconds.
+    assert_eq!((idle.total(), idle.total() % head_bytes), (idle.heads_and_asks, 0));
+    assert!((600 / 45..=600 / 30).contains(&(idle.total() / head_bytes)), "{idle:?}");
 }

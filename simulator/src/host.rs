@@ -47,6 +47,7 @@ pub struct Host {
     node: Option<Node>,
     wake_at: Option<Time>,
     disk: Disk<(ManifestId, u32)>,
+    /// What the node saved; before that it has the root that a person gave it.
     trust_files: Vec<(String, Arc<[u8]>)>,
     documents: BTreeSet<DocumentId>,
     places: BTreeMap<ManifestId, Place>,
@@ -87,11 +88,11 @@ pub enum Task {
     /// The driver, or the network, has something for the node.
     Input(Box<Input>),
     /// A chunk was written.
-    Written(Parcel),
+    Written(Box<Parcel>),
     /// A sync of the disk has ended.
     Synced,
     /// A place was made for a release.
-    Prepared(Arc<Release>, Bitmap),
+    Prepared(Arc<Release>, Box<Bitmap>),
     /// A release was laid out and switched to.
     Applied(ManifestId),
 }
@@ -140,14 +141,13 @@ pub struct Scene<'a, 'b> {
 }
 
 impl Host {
-    /// A host that was never switched on; it knows the root that a person gave it.
+    /// A host that was never switched on.
     pub fn new(
         id: HostId,
         behaviour: Behaviour,
         strategy: Strategy,
         disk: Disk<(ManifestId, u32)>,
         rng_seed: [u8; 32],
-        root: &Arc<[u8]>,
     ) -> Self {
         Self {
             id,
@@ -159,7 +159,7 @@ impl Host {
             node: None,
             wake_at: None,
             disk,
-            trust_files: vec![("1.root.json".to_owned(), root.clone())],
+            trust_files: Vec::new(),
             documents: BTreeSet::new(),
             places: BTreeMap::new(),
             applied: None,
@@ -199,7 +199,10 @@ impl Host {
             upload_slots: UPLOAD_SLOTS,
             caps: Caps::default(),
         };
-        let trust = TrustedSet::restore(self.trust_files.iter().cloned()).expect("the stored root is the publisher's");
+        let trust = match &self.trust_files[..] {
+            [] => scene.publisher.first_trust().clone(),
+            files => TrustedSet::restore(files.iter().cloned()).expect("the stored root is the publisher's"),
+        };
         let mut rng = Rng::new(&self.rng_seed, self.id.0 as u64, "node");
         let mut rng_seed = [0; 32];
         rng_seed[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
@@ -223,15 +226,15 @@ impl Host {
             Task::Input(input) => self.drive(*input, scene),
             Task::Written(parcel) => self.written(&parcel, scene),
             Task::Synced => self.synced(scene),
-            Task::Prepared(release, held) => self.prepared(&release, held, scene),
+            Task::Prepared(release, held) => self.prepared(&release, *held, scene),
             Task::Applied(release) => self.has_applied(release, scene),
         }
     }
 
     /// A chunk has arrived whole.
-    pub fn receive(&mut self, parcel: Parcel, scene: &mut Scene) {
+    pub fn receive(&mut self, parcel: Box<Parcel>, scene: &mut Scene) {
         let Some(node) = &self.node else { return };
-        let Parcel { peer, release, index, content, wire_bytes, .. } = parcel;
+        let Parcel { peer, release, index, content, wire_bytes, .. } = *parcel;
         let arrived = |verdict| Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict };
         let place = self.places.get_mut(&release).filter(|_| node.expects(peer, release, index));
         let Some(place) = place else {
@@ -262,7 +265,9 @@ impl Host {
     /// Hands an input to the node and carries out all that it asks for.
     pub fn drive(&mut self, input: Input, scene: &mut Scene) {
         let Some(node) = &mut self.node else { return };
-        if scene.check.is_broken(Rule::Alive) && matches!(input, Input::Message { message: Message::Head(_), .. }) {
+        if scene.check.is_broken(Rule::Alive)
+            && matches!(&input, Input::Message { message, .. } if matches!(**message, Message::Head(_)))
+        {
             return;
         }
         scene.trace.input(scene.now, self.id, &input);
@@ -354,7 +359,7 @@ impl Host {
     /// copy from other releases that lie here.
     fn prepare(&mut self, release: Arc<Release>, scene: &mut Scene) {
         if self.id == HostId::SEED {
-            let held = Bitmap::full(release.chunk_count());
+            let held = Box::new(Bitmap::full(release.chunk_count()));
             return scene.effects.push(Effect::Later(scene.now + SMALL_READ, Task::Prepared(release, held)));
         }
         let mut held = Bitmap::new(release.chunk_count());
@@ -373,7 +378,7 @@ impl Host {
         }
         self.record.reused_bytes += copied_bytes;
         let at = self.disk.write(copied_bytes, scene.now) + self.disk.sync();
-        scene.effects.push(Effect::Later(at, Task::Prepared(release, held)));
+        scene.effects.push(Effect::Later(at, Task::Prepared(release, Box::new(held))));
     }
 
     fn prepared(&mut self, release: &Arc<Release>, held: Bitmap, scene: &mut Scene) {

@@ -16,7 +16,7 @@
 //! 2. the world: [`queue`] (what happens when), [`link`] and [`maxmin`] (two models of the hosts' access),
 //!    [`network`] (who reaches whom), [`disk`], [`workload`] (the publisher);
 //! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
-//! 4. what comes out: [`trace`], [`check`], [`bounds`], [`outcome`]; [`sweep`] sums up many runs, [`report`]
+//! 4. what comes out: [`trace`], [`check`], [`bounds`], [`traffic`], [`outcome`]; [`sweep`] sums up many runs, [`report`]
 //!    writes to files.
 //!
 //! Time is integer microseconds; nothing here reads a clock, starts a thread or depends on the order of a
@@ -38,6 +38,7 @@ pub mod scenario;
 pub mod sim;
 pub mod sweep;
 pub mod trace;
+pub mod traffic;
 pub mod units;
 pub mod workload;
 

@@ -35,12 +35,23 @@ impl<T> Link<T> {
 
     /// Carries a control message of so many bytes. Returns when it has passed.
     pub fn control(&mut self, bytes: u64, now: Time) -> Time {
-        let span = carrying(bytes, self.bits_per_s);
-        self.control_free_at = self.control_free_at.max(now) + span;
+        self.control_passing(bytes, now + self.carrying(bytes))
+    }
+
+    /// Carries a control message of so many bytes that has passed by now unless others were before it. Returns when
+    /// it has passed.
+    pub fn control_passing(&mut self, bytes: u64, now: Time) -> Time {
+        let span = self.carrying(bytes);
+        self.control_free_at = now.max(self.control_free_at + span);
         if !self.parcels.is_empty() {
             self.taken = Span(self.taken.0 + span.0);
         }
         self.control_free_at
+    }
+
+    /// How long the link is busy with so many bytes.
+    pub fn carrying(&self, bytes: u64) -> Span {
+        carrying(bytes, self.bits_per_s)
     }
 
     /// Queues a parcel of so many bytes. Returns when to ask [`Link::passed`], if none was queued before.
@@ -94,7 +105,7 @@ impl<T> Link<T> {
 
     fn start(&mut self, bytes: u64, now: Time) -> Time {
         self.taken = Span::default();
-        self.control_free_at.max(now) + carrying(bytes, self.bits_per_s)
+        self.control_free_at.max(now) + self.carrying(bytes)
     }
 }
 
@@ -127,6 +138,14 @@ mod tests {
         assert_eq!(link.control(5, Time(60)), Time(85));
         assert_eq!(link.passed(Time(100)), Progress::Later(Time(135)));
         assert_eq!(link.passed(Time(135)), Progress::Passed("a", None));
+    }
+
+    #[test]
+    fn a_control_message_that_was_alone_has_passed_when_it_should_and_others_wait_for_each_other() {
+        let mut link: Link<()> = Link::new(8 * MBIT);
+        assert_eq!(link.control_passing(30, Time(40)), Time(40));
+        assert_eq!(link.control_passing(30, Time(70)), Time(70));
+        assert_eq!(link.control_passing(30, Time(80)), Time(100));
     }
 
     #[test]

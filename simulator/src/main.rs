@@ -306,7 +306,23 @@ fn tell(outcome: &Outcome) {
     let (copies, duplicate, waste) = (outcome.seed_copies(), outcome.duplicate_percent(), outcome.waste_percent());
     println!("the seed sent {copies:.2} copies; {duplicate:.2} % of what was sent was not needed");
     println!("{waste:.2} % of what the honest received was not needed or wrong");
+    tell_traffic(outcome);
     println!("trace {}", outcome.trace_hash);
+}
+
+fn tell_traffic(outcome: &Outcome) {
+    let sent = outcome.traffic.sent();
+    let percent = |bytes: u64| 100.0 * bytes as f64 / sent.total().max(1) as f64;
+    let (talk, documents) = (percent(sent.heads_and_asks), percent(sent.documents));
+    println!(
+        "of all bytes, heads and asks are {talk:.3} %, and {:.3} % in the busiest second; documents {documents:.2} %; \
+         talk of chunks {:.2} %",
+        outcome.busiest_second_percent(),
+        percent(sent.chunk_talk)
+    );
+    if let Some(bytes) = outcome.idle_bytes_per_host_s() {
+        println!("idle, a host sends {bytes:.1} bytes a second");
+    }
 }
 
 fn tell_release(release: &ReleaseOutcome) {

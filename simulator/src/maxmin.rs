@@ -55,7 +55,7 @@ struct Link {
 
 struct Flow {
     links: [LinkId; 2],
-    parcels: VecDeque<Parcel>,
+    parcels: VecDeque<Box<Parcel>>,
     bits_per_s: u64,
     /// Of the first parcel at `since`, in millionths of a bit, so that rate times microseconds is exact.
     left: u64,
@@ -75,7 +75,7 @@ impl Flows {
     }
 
     /// Sends a parcel behind all that its flow carries.
-    pub fn push(&mut self, parcel: Parcel, now: Time) {
+    pub fn push(&mut self, parcel: Box<Parcel>, now: Time) {
         let id = FlowId { peer: parcel.peer, from: parcel.from };
         let links = [LinkId::Up(parcel.from), LinkId::Down(parcel.to)];
         let left = millionths(parcel.wire_bytes);
@@ -116,7 +116,7 @@ impl Flows {
     }
 
     /// The next parcel that has passed by now.
-    pub fn passed(&mut self, now: Time) -> Option<Parcel> {
+    pub fn passed(&mut self, now: Time) -> Option<Box<Parcel>> {
         let (_, id) = self.ends.first().copied().filter(|(end, _)| *end <= now)?;
         let mut passed = None;
         self.change(id, now, |flow| {
@@ -138,7 +138,7 @@ impl Flows {
     }
 
     /// The connection is closed. Returns what had not passed.
-    pub fn close(&mut self, id: FlowId) -> VecDeque<Parcel> {
+    pub fn close(&mut self, id: FlowId) -> VecDeque<Box<Parcel>> {
         self.withdraw(id);
         let Some(flow) = self.flows.remove(&id) else { return VecDeque::new() };
         if let Some(end) = flow.end() {
@@ -154,7 +154,7 @@ impl Flows {
 
     /// All that is under way.
     pub fn parcels(&self) -> impl Iterator<Item = &Parcel> {
-        self.flows.values().flat_map(|flow| &flow.parcels)
+        self.flows.values().flat_map(|flow| &flow.parcels).map(Box::as_ref)
     }
 
     fn link(&mut self, id: LinkId) -> &mut Link {
@@ -287,9 +287,9 @@ mod tests {
 
     const MBIT: u64 = 1_000_000;
 
-    fn parcel(peer: u64, from: usize, to: usize, wire_bytes: u64) -> Parcel {
+    fn parcel(peer: u64, from: usize, to: usize, wire_bytes: u64) -> Box<Parcel> {
         let (from, to, release, content) = (HostId(from), HostId(to), ManifestId([0; 32]), ChunkId([0; 32]));
-        Parcel { peer: PeerId(peer), from, to, release, index: 0, content, wire_bytes }
+        Box::new(Parcel { peer: PeerId(peer), from, to, release, index: 0, content, wire_bytes })
     }
 
     fn id(peer: u64, from: usize) -> FlowId {

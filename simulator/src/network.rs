@@ -32,9 +32,9 @@ pub struct Parcel {
 /// A host's access to the network.
 pub struct Port {
     /// From the host.
-    pub up: Link<Parcel>,
+    pub up: Link<Box<Parcel>>,
     /// To the host.
-    pub down: Link<Parcel>,
+    pub down: Link<Box<Parcel>>,
     /// From the host to the middle of the network.
     pub latency: Span,
 }
@@ -107,7 +107,7 @@ impl Network {
     /// Parcels on links and in flows, for counting.
     pub fn parcels(&self) -> impl Iterator<Item = &Parcel> {
         let on_links = self.ports.iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
-        on_links.chain(self.flows.iter().flat_map(Flows::parcels))
+        on_links.map(Box::as_ref).chain(self.flows.iter().flat_map(Flows::parcels))
     }
 
     /// Whom a host knows of.

@@ -5,6 +5,7 @@ use crate::check::{Ledger, Violation};
 use crate::fault::Troubles;
 use crate::host::{Behaviour, Host};
 use crate::scenario::{HostId, Model, Scenario, StrategyName};
+use crate::traffic::Traffic;
 use crate::workload::{Published, Publisher};
 use protocol::bitmap::Bitmap;
 use protocol::time::{Span, Time};
@@ -32,6 +33,8 @@ pub struct Outcome {
     pub hosts: Vec<HostOutcome>,
     /// What became of all chunks that were sent.
     pub ledger: Ledger,
+    /// What all hosts sent, by what it was for.
+    pub traffic: Traffic,
     /// What should never have happened; empty in a good run.
     pub violations: Vec<Violation>,
 }
@@ -141,6 +144,17 @@ impl Outcome {
             useful += host.from_seed_bytes + host.from_laptops_bytes;
         }
         percent(wasted, wasted + useful)
+    }
+
+    /// Heads and asks of the second that had the most, in percent of all that was sent in the run.
+    pub fn busiest_second_percent(&self) -> f64 {
+        percent(self.traffic.busiest_second().1.heads_and_asks, self.traffic.sent().total())
+    }
+
+    /// What a host sent in a second, in bytes, while nothing was left to do; nothing if the run did not go on.
+    pub fn idle_bytes_per_host_s(&self) -> Option<f64> {
+        let (span, sent) = self.traffic.idle(self.ended_at).filter(|(span, _)| *span > Span::default())?;
+        Some(sent.total() as f64 * 1e6 / span.0 as f64 / self.hosts.len() as f64)
     }
 
     /// Whether every steady laptop applied every release.

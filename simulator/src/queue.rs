@@ -1,55 +1,62 @@
 //! The event queue: what will happen, in the one total order (time, sequence) that makes a run repeatable.
 
 use protocol::time::Time;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
 
-/// Events by the moment at which they happen; those of the same moment in the order of their planning. The
-/// heap holds short keys, because it moves them about, and the events themselves lie still in slots.
+/// A slice of time is 2 to this power microseconds: a quarter of a millisecond, in which a thousand hosts have a dozen
+/// events.
+const SLICE_BITS: u32 = 8;
+
+/// Events by the moment at which they happen; those of the same moment in the order of their planning. Only those of
+/// the present slice of time are kept in order; later ones lie unordered in their slices, because one heap of them all
+/// would not fit into a processor's cache.
 pub struct Queue<E> {
-    heap: BinaryHeap<Reverse<Key>>,
-    slots: Vec<Option<E>>,
-    free: Vec<u32>,
+    present: BinaryHeap<Planned<E>>,
+    /// Slices later than the present one; none is empty.
+    later: BTreeMap<u64, Vec<Planned<E>>>,
+    /// The number of the present slice.
+    slice: u64,
     sequence: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct Planned<E> {
     at: Time,
     sequence: u64,
-    slot: u32,
+    event: E,
 }
 
 impl<E> Queue<E> {
     /// Nothing will happen.
     pub fn new() -> Self {
-        Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), sequence: 0 }
+        Self { present: BinaryHeap::new(), later: BTreeMap::new(), slice: 0, sequence: 0 }
     }
 
     /// Plans an event.
-    ///
-    /// # Panics
-    /// If four thousand million events are planned at once.
     pub fn push(&mut self, at: Time, event: E) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("so many events do not fit in memory")
-        });
-        self.slots[slot as usize] = Some(event);
-        self.heap.push(Reverse(Key { at, sequence: self.sequence, slot }));
+        let planned = Planned { at, sequence: self.sequence, event };
         self.sequence += 1;
+        let slice = at.0 >> SLICE_BITS;
+        if slice <= self.slice {
+            self.present.push(planned);
+        } else {
+            self.later.entry(slice).or_default().push(planned);
+        }
     }
 
     /// The next event and its moment.
     pub fn pop(&mut self) -> Option<(Time, E)> {
-        let Reverse(Key { at, slot, .. }) = self.heap.pop()?;
-        self.free.push(slot);
-        Some((at, self.slots[slot as usize].take()?))
+        if self.present.is_empty() {
+            let (slice, planned) = self.later.pop_first()?;
+            self.slice = slice;
+            self.present.extend(planned);
+        }
+        self.present.pop().map(|Planned { at, event, .. }| (at, event))
     }
 
     /// All that is planned, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.slots.iter().flatten()
+        self.present.iter().chain(self.later.values().flatten()).map(|planned| &planned.event)
     }
 }
 
@@ -58,6 +65,27 @@ impl<E> Default for Queue<E> {
         Self::new()
     }
 }
+
+/// What happens sooner is the greater, so that the heap has it on top.
+impl<E> Ord for Planned<E> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl<E> PartialOrd for Planned<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> PartialEq for Planned<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<E> Eq for Planned<E> {}
 
 #[cfg(test)]
 mod tests {
@@ -71,5 +99,22 @@ mod tests {
         }
         let order: Vec<&str> = std::iter::from_fn(|| queue.pop()).map(|(_, event)| event).collect();
         assert_eq!(order, ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn what_is_planned_meanwhile_falls_into_its_place() {
+        let mut queue = Queue::new();
+        [9_000, 2_000, 70_000_000].into_iter().for_each(|at| queue.push(Time(at), at));
+        let mut order = Vec::new();
+        while let Some((at, event)) = queue.pop() {
+            order.push(event);
+            if order.len() == 1 {
+                // At this moment, in this slice, in one between, in that of another, and far away.
+                [2_000, 2_001, 5_000, 8_999, 80_000_000].into_iter().for_each(|at| queue.push(Time(at), at));
+            }
+            assert_eq!(at, Time(event));
+        }
+        assert_eq!(order, [2_000, 2_000, 2_001, 5_000, 8_999, 9_000, 70_000_000, 80_000_000]);
+        assert_eq!(queue.iter().count(), 0);
     }
 }

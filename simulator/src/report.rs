@@ -121,8 +121,27 @@ pub fn run_json(outcome: &Outcome, asked: &Asked) -> serde_json::Value {
             "wrong": ledger.wrong_bytes,
             "lost": ledger.lost_bytes,
         },
+        "traffic": traffic_json(outcome),
         "releases": outcome.releases.iter().map(release_json).collect::<Vec<_>>(),
         "violations": outcome.violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn traffic_json(outcome: &Outcome) -> serde_json::Value {
+    let sent = outcome.traffic.sent();
+    let (second, busiest) = outcome.traffic.busiest_second();
+    json!({
+        "heads_and_asks_bytes": sent.heads_and_asks,
+        "documents_bytes": sent.documents,
+        "chunk_talk_bytes": sent.chunk_talk,
+        "chunks_bytes": sent.chunks,
+        "busiest_second": {
+            "from_s": second,
+            "heads_and_asks_bytes": busiest.heads_and_asks,
+            "percent_of_run": outcome.busiest_second_percent(),
+        },
+        "idle_s": outcome.traffic.idle(outcome.ended_at).map(|(span, _)| seconds(span.0)),
+        "idle_bytes_per_host_s": outcome.idle_bytes_per_host_s(),
     })
 }
 

@@ -34,6 +34,9 @@ pub struct Scenario {
     /// When to give up.
     #[serde(deserialize_with = "units::span")]
     pub until: Span,
+    /// How long it goes on after everything is done, to see what idle nodes say.
+    #[serde(default, deserialize_with = "units::span")]
+    pub idle: Span,
     /// The school server.
     pub seed: Access,
     /// The laptops, in groups of equals; numbered from 1 through all groups.

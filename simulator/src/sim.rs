@@ -13,6 +13,7 @@ use crate::outcome::{Outcome, Spread};
 use crate::queue::Queue;
 use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
+use crate::traffic::Traffic;
 use crate::workload::Publisher;
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
@@ -20,7 +21,6 @@ use protocol::message::ChunkHeader;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
 use std::io;
-use std::sync::Arc;
 
 /// A peer that went silent is noticed after this long; the transport's keep-alive does that on real machines.
 const SILENCE_NOTICED_AFTER: Span = Span::from_secs(20);
@@ -33,14 +33,14 @@ enum Event {
     World(World),
     /// A host does something by itself, if it was not switched off in between.
     Task(HostId, u32, Task),
-    /// A message reaches the receiver's downlink.
+    /// A message has passed the receiver's downlink, unless others were before it.
     Arrives(Letter),
-    /// A message has passed it.
+    /// It has passed behind others.
     Delivered(Letter),
     /// The parcel under way on an uplink should have passed.
     Uplink(HostId, u32),
     /// A parcel reaches the receiver's downlink.
-    ParcelArrives(Parcel),
+    ParcelArrives(Box<Parcel>),
     /// The parcel under way on a downlink should have passed.
     Downlink(HostId, u32),
     /// Both ends notice that a connection is gone.
@@ -84,6 +84,7 @@ pub struct Sim<'a> {
     /// By position of the release, which chunks the honest laptops hold together.
     spreads: Vec<Spread>,
     trace: Trace<'a>,
+    traffic: Traffic,
     check: Check,
     lost_bytes: u64,
     effects: Vec<Effect>,
@@ -101,7 +102,7 @@ impl<'a> Sim<'a> {
         let disks = disks.chain(scenario.each_laptop().map(|laptop| (laptop.disk_bytes_per_s, laptop.disk_sync)));
         let hosts = disks.zip(0..).map(|((bytes_per_s, sync), number)| {
             let (host, disk) = (HostId(number), Disk::new(bytes_per_s, sync));
-            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key, publisher.root())
+            Host::new(host, troubles.behaviour(host), scenario.strategy.rules(), disk, key)
         });
         let hosts = hosts.collect();
         let mut sim = Self {
@@ -118,6 +119,7 @@ impl<'a> Sim<'a> {
             publisher,
             spreads: Vec::new(),
             trace: Trace::new(text),
+            traffic: Traffic::default(),
             check: Check::default(),
             lost_bytes: 0,
             effects: Vec::new(),
@@ -126,13 +128,13 @@ impl<'a> Sim<'a> {
         sim
     }
 
-    /// Runs until every honest host that lives has the newest release and nothing more will happen to the world,
-    /// or until time is up or a check found something.
+    /// Runs until every honest host that lives has the newest release and nothing more will happen to the world, and
+    /// for as long after that as the scenario says; or until time is up or a check found something.
     ///
     /// # Errors
     /// If the trace's text cannot be written.
     pub fn run(mut self) -> io::Result<Outcome> {
-        let until = Time::default() + self.scenario.until;
+        let mut until = Time::default() + self.scenario.until;
         while let Some((at, event)) = self.queue.pop() {
             if at > until {
                 self.now = until;
@@ -142,7 +144,11 @@ impl<'a> Sim<'a> {
             self.events += 1;
             let done = self.happen(event);
             self.plan_flows();
-            if !self.check.violations().is_empty() || (done && self.is_done()) {
+            if done && !self.traffic.is_idle() && self.is_done() {
+                self.traffic.begin_idle(self.now);
+                until = self.now + self.scenario.idle;
+            }
+            if !self.check.violations().is_empty() || (self.traffic.is_idle() && self.now == until) {
                 break;
             }
         }
@@ -204,14 +210,15 @@ impl<'a> Sim<'a> {
             }
             Event::Arrives(letter) => {
                 if self.can_reach(letter.peer, letter.to) {
-                    let at = self.control(LinkId::Down(letter.to), letter.said.wire_bytes);
-                    self.queue.push(at, Event::Delivered(letter));
+                    match self.control(LinkId::Down(letter.to), letter.said.wire_bytes) {
+                        at if at > self.now => self.queue.push(at, Event::Delivered(letter)),
+                        _ => self.hand_over(letter),
+                    }
                 }
             }
-            Event::Delivered(Letter { peer, to, said }) => {
-                if self.can_reach(peer, to) {
-                    let input = Input::Message { from: peer, message: Arc::unwrap_or_clone(said.message) };
-                    self.with(to, |host, scene| host.drive(input, scene));
+            Event::Delivered(letter) => {
+                if self.can_reach(letter.peer, letter.to) {
+                    self.hand_over(letter);
                 }
             }
             Event::Uplink(host, boot) => self.uplink(host, boot),
@@ -268,10 +275,18 @@ impl Sim<'_> {
         if self.network.state(peer) == State::Closed {
             return;
         }
+        self.traffic.said(&said.message, said.wire_bytes, self.now);
         let to = self.network.other_end(from, peer);
         let passed = self.control(LinkId::Up(from), said.wire_bytes);
-        let at = passed + self.network.latency(from, to);
+        let arrives = passed + self.network.latency(from, to);
+        // Most find the downlink free, and need no event but their end.
+        let at = arrives + self.network.port(to).down.carrying(said.wire_bytes);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
+    }
+
+    fn hand_over(&mut self, Letter { peer, to, said }: Letter) {
+        let input = Input::Message { from: peer, message: said.message };
+        self.with(to, |host, scene| host.drive(input, scene));
     }
 
     fn upload(&mut self, from: HostId, peer: PeerId, release: ManifestId, index: u32, content: ChunkId) {
@@ -281,7 +296,7 @@ impl Sim<'_> {
         let wire_bytes = self.wire_bytes(release, index);
         let to = self.network.other_end(from, peer);
         self.hosts[from.0].record.ledger.sent_bytes += wire_bytes;
-        let parcel = Parcel { peer, from, to, release, index, content, wire_bytes };
+        let parcel = Box::new(Parcel { peer, from, to, release, index, content, wire_bytes });
         if let Some(flows) = self.network.flows() {
             return flows.push(parcel, self.now);
         }
@@ -317,8 +332,9 @@ impl Sim<'_> {
     }
 
     /// A parcel has left its sender.
-    fn left(&mut self, parcel: Parcel) {
+    fn left(&mut self, parcel: Box<Parcel>) {
         let from = parcel.from;
+        self.traffic.chunk(parcel.wire_bytes, self.now);
         let state = self.network.state(parcel.peer);
         let outcome = if state == State::Closed {
             UploadOutcome::Lost
@@ -334,14 +350,15 @@ impl Sim<'_> {
         }
     }
 
-    /// Carries a control message over one link. Returns when it has passed.
+    /// Carries a control message over an uplink from now on, or through a downlink that it has passed by now unless
+    /// others were before it. Returns when it has passed.
     fn control(&mut self, link: LinkId, wire_bytes: u64) -> Time {
         if let Some(flows) = self.network.flows() {
             flows.take(link, wire_bytes, self.now);
         }
         match link {
             LinkId::Up(host) => self.network.port(host).up.control(wire_bytes, self.now),
-            LinkId::Down(host) => self.network.port(host).down.control(wire_bytes, self.now),
+            LinkId::Down(host) => self.network.port(host).down.control_passing(wire_bytes, self.now),
         }
     }
 
@@ -364,7 +381,7 @@ impl Sim<'_> {
         }
     }
 
-    fn parcel_arrives(&mut self, parcel: Parcel) {
+    fn parcel_arrives(&mut self, parcel: Box<Parcel>) {
         if !self.can_reach(parcel.peer, parcel.to) {
             self.lost_bytes += parcel.wire_bytes;
             return;
@@ -392,7 +409,7 @@ impl Sim<'_> {
         self.deliver(parcel);
     }
 
-    fn deliver(&mut self, parcel: Parcel) {
+    fn deliver(&mut self, parcel: Box<Parcel>) {
         if self.can_reach(parcel.peer, parcel.to) {
             self.with(parcel.to, |host, scene| host.receive(parcel, scene));
         } else {
@@ -443,6 +460,7 @@ impl Sim<'_> {
             releases,
             hosts: Outcome::of_hosts(&self.publisher, &self.hosts),
             ledger,
+            traffic: self.traffic,
             violations: check.into_violations(),
         })
     }
@@ -460,7 +478,7 @@ impl Sim<'_> {
 
     fn on_the_way_bytes(&self) -> u64 {
         let between = self.queue.iter().filter_map(|event| match event {
-            Event::ParcelArrives(parcel) => Some(parcel),
+            Event::ParcelArrives(parcel) => Some(&**parcel),
             _ => None,
         });
         self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()

@@ -84,8 +84,11 @@ fn record_input(input: &Input, record: &mut Vec<u8>) {
         indexes.iter().for_each(|index| record.extend(index.to_le_bytes()));
     };
     match input {
-        Input::Message { from, message: Message::Gained(chunks) } => numbers(1, &[from.0], &chunks.indexes),
-        Input::Message { from, message: Message::Want(chunks) } => numbers(2, &[from.0], &chunks.indexes),
+        Input::Message { from, message } => match &**message {
+            Message::Gained(chunks) => numbers(1, &[from.0], &chunks.indexes),
+            Message::Want(chunks) => numbers(2, &[from.0], &chunks.indexes),
+            _ => record.extend(format!("{}", ShownInput(input)).into_bytes()),
+        },
         Input::ChunkArrived { from, index, wire_bytes, verdict, .. } => {
             numbers(3, &[from.0, *wire_bytes, *verdict as u64], &[*index]);
         }

@@ -11,13 +11,13 @@ use protocol::id::{ChunkId, ChunkListId, ChunkRef, DocumentId, ManifestId};
 use protocol::input::VerifiedDocument;
 use protocol::rng::Rng;
 use protocol::time::{Time, UnixTime};
-use protocol::trust::Role;
 use protocol::trust::date::Date;
 use protocol::trust::envelope::{Body, Signed};
 use protocol::trust::metadata::{
     Authority, DelegatedRole, Delegations, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp,
 };
 use protocol::trust::sign::{SecretKey, sign};
+use protocol::trust::{Role, TrustedSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ const VALID_S: i64 = 3650 * 86_400;
 pub struct Publisher {
     rng_seed: [u8; 32],
     keys: Keys,
-    root: Arc<[u8]>,
+    first_trust: TrustedSet,
     published: Vec<Published>,
     targets: BTreeMap<String, TargetFile>,
     /// Metadata by file name, as a static repository holds it.
@@ -68,9 +68,10 @@ impl Publisher {
         let keys = Keys { root: key(), timestamp: key(), snapshot: key(), targets: key(), channel: key() };
         let body = keys.root_body();
         let root: Arc<[u8]> = signed(1, Time::default(), body, &keys.root).into();
-        let files = BTreeMap::from([(Role::Root.file_name(Some(1)), root.clone())]);
+        let first_trust = TrustedSet::pin(&root).expect("our own root is lawful");
+        let files = BTreeMap::from([(Role::Root.file_name(Some(1)), root)]);
         let (published, targets, documents) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { rng_seed, keys, root, published, targets, files, documents }
+        Self { rng_seed, keys, first_trust, published, targets, files, documents }
     }
 
     /// Publishes a release: from now on the repository holds it.
@@ -87,9 +88,9 @@ impl Publisher {
         self.sign_metadata(now);
     }
 
-    /// The root that a person vouches for.
-    pub fn root(&self) -> &Arc<[u8]> {
-        &self.root
+    /// The root that a person vouches for, read once for all hosts.
+    pub fn first_trust(&self) -> &TrustedSet {
+        &self.first_trust
     }
 
     /// All releases, the oldest first.
@@ -247,7 +248,6 @@ fn digest(rng: &mut Rng) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::trust::TrustedSet;
 
     fn plan(version: &str, shares_percent: u32) -> ReleasePlan {
         ReleasePlan {
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_trusted_set_believes_what_is_published() {
         let mut publisher = Publisher::new([3; 32]);
-        let mut set = TrustedSet::pin(publisher.root()).unwrap();
+        let mut set = publisher.first_trust().clone();
         for (version, plan) in [(1, plan("1.0", 0)), (2, plan("1.1", 50))] {
             publisher.publish(&plan, Time(version));
             set.offer(&Role::Timestamp, &publisher.metadata(&Role::Timestamp, None).unwrap()).unwrap();

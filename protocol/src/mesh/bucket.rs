@@ -28,9 +28,10 @@ impl Bucket {
     /// Takes in the time that has passed.
     pub fn refill(&mut self, now: Time) {
         let elapsed_us = now.since(self.filled_at).0;
-        let bytes = self.bytes_per_s.unwrap_or(0).saturating_mul(elapsed_us) / 1_000_000;
-        self.left_bytes = self.left_bytes.saturating_add_unsigned(bytes).min(self.kept_bytes());
         self.filled_at = now;
+        let Some(bytes_per_s) = self.bytes_per_s else { return };
+        let bytes = bytes_per_s.saturating_mul(elapsed_us) / 1_000_000;
+        self.left_bytes = self.left_bytes.saturating_add_unsigned(bytes).min(self.kept_bytes());
     }
 
     /// Whether something may be taken, as of the last refill.

@@ -12,6 +12,8 @@
 //! name.
 
 mod bucket;
+mod by_peer;
+mod in_flight;
 mod pace;
 mod peers;
 mod picker;

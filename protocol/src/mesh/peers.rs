@@ -1,14 +1,14 @@
 //! The peers that are connected: what they are for, and what they have been guilty of.
 
 use super::Role;
+use super::by_peer::ByPeer;
 use crate::id::PeerId;
 use crate::limits::STRIKES_MAX;
-use std::collections::BTreeMap;
 
 /// Connected peers by number.
 #[derive(Debug, Default)]
 pub struct Peers {
-    peers: BTreeMap<PeerId, Peer>,
+    peers: ByPeer<Peer>,
 }
 
 #[derive(Debug, Default)]
@@ -21,32 +21,32 @@ struct Peer {
 impl Peers {
     /// A connection stands; its peer has not introduced itself.
     pub fn connected(&mut self, peer: PeerId) {
-        self.peers.insert(peer, Peer::default());
+        *self.peers.get_or_insert_with(peer, Peer::default) = Peer::default();
     }
 
     /// The peer introduced itself. Returns false if it did so before.
     pub fn introduced(&mut self, peer: PeerId, role: Role) -> bool {
-        self.peers.get_mut(&peer).is_some_and(|known| known.role.replace(role).is_none())
+        self.peers.get_mut(peer).is_some_and(|known| known.role.replace(role).is_none())
     }
 
     /// A peer is gone. Returns whether it was here.
     pub fn left(&mut self, peer: PeerId) -> bool {
-        self.peers.remove(&peer).is_some()
+        self.peers.remove(peer).is_some()
     }
 
     /// Whether a peer is connected.
     pub fn is_here(&self, peer: PeerId) -> bool {
-        self.peers.contains_key(&peer)
+        self.peers.get(peer).is_some()
     }
 
     /// What a peer is for, if it is here and has introduced itself.
     pub fn role(&self, peer: PeerId) -> Option<Role> {
-        self.peers.get(&peer)?.role
+        self.peers.get(peer)?.role
     }
 
     /// Counts an offence. Returns whether patience has ended.
     pub fn strike(&mut self, peer: PeerId) -> bool {
-        self.peers.get_mut(&peer).is_some_and(|known| {
+        self.peers.get_mut(peer).is_some_and(|known| {
             known.strikes += 1;
             known.strikes >= STRIKES_MAX
         })
@@ -59,6 +59,6 @@ impl Peers {
 
     /// Those that introduced themselves as this.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = PeerId> {
-        self.peers.iter().filter(move |(_, peer)| peer.role == Some(role)).map(|(peer, _)| *peer)
+        self.peers.iter().filter(move |(_, peer)| peer.role == Some(role)).map(|(peer, _)| peer)
     }
 }

@@ -1,10 +1,10 @@
 //! One peer as a source of chunks: what it holds, what it was asked for, how fast it delivers.
 
 use super::Role;
+use super::in_flight::InFlight;
 use crate::bitmap::Bitmap;
 use crate::limits::CHUNK_BYTES_AVERAGE;
 use crate::time::{Span, Time};
-use std::collections::BTreeMap;
 
 /// A pipeline holds what the peer delivers in this span: enough to bridge a LAN round trip and a
 /// disk's hiccup, short enough that little is stuck behind a peer that dies.
@@ -37,8 +37,8 @@ pub struct Source {
     pub role: Role,
     /// What it says it holds.
     pub held: Bitmap,
-    /// Chunks asked of it by index, with the moment of asking.
-    pub in_flight: BTreeMap<u32, Time>,
+    /// Chunks asked of it and not come yet, the longest asked first.
+    pub in_flight: InFlight,
     /// Chunks that it may still send unasked (seeds only).
     pub credit: u32,
     /// Nothing that it holds can be asked but its `news`.
@@ -64,7 +64,7 @@ impl Source {
         Self {
             role,
             held,
-            in_flight: BTreeMap::new(),
+            in_flight: InFlight::default(),
             credit: 0,
             dry: false,
             news: Vec::new(),
@@ -140,12 +140,12 @@ impl Source {
             }
             self.last_progress = now;
         }
-        self.in_flight.insert(index, now);
+        self.in_flight.asked(index, now);
     }
 
     /// Notes that it delivered a chunk of so many bytes.
     pub fn delivered(&mut self, index: u32, bytes: u32, now: Time) {
-        if self.in_flight.remove(&index).is_none() {
+        if !self.in_flight.remove(index) {
             self.credit = self.credit.saturating_sub(1);
         }
         self.last_progress = now;
@@ -163,7 +163,7 @@ impl Source {
 
     /// Notes that it sent a chunk that is of no use, which is no progress. Returns whether it owed it.
     pub fn useless(&mut self, index: u32) -> bool {
-        let owed = self.in_flight.remove(&index).is_some();
+        let owed = self.in_flight.remove(index);
         if !owed {
             self.credit = self.credit.saturating_sub(1);
         }
@@ -187,7 +187,7 @@ impl Source {
         let wait = BACKOFF.times(1 << self.stalls.min(BACKOFF_DOUBLINGS_MAX));
         self.stalls += 1;
         self.resume_at = Some(now + wait);
-        std::mem::take(&mut self.in_flight).into_keys().collect()
+        self.in_flight.take()
     }
 
     /// When a stalled peer may be asked again, if it is waiting.

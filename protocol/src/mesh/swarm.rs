@@ -5,6 +5,7 @@ mod asking;
 #[cfg(test)]
 mod tests;
 
+use super::by_peer::ByPeer;
 use super::picker::Picker;
 use super::source::Source;
 use super::spread::Spread;
@@ -14,7 +15,6 @@ use crate::id::{ChunkRef, ManifestId, PeerId};
 use crate::limits::ANNOUNCED_CHUNKS_MAX;
 use crate::rng::Rng;
 use crate::time::{Span, Time};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A chunk that few peers hold is announced after this long, with all that has come by then: a fraction of what
@@ -67,7 +67,7 @@ pub struct Swarm {
     picker: Picker,
     /// By chunk, how many peers were asked for it.
     askers: Vec<u8>,
-    sources: BTreeMap<PeerId, Source>,
+    sources: ByPeer<Source>,
     /// Sources of which something may be asked that could not be before: all others are as they were left.
     touched: Vec<PeerId>,
     spread: Option<Spread>,
@@ -107,7 +107,7 @@ impl Swarm {
             from_seed: Bitmap::new(len),
             picker,
             askers: vec![0; len as usize],
-            sources: BTreeMap::new(),
+            sources: ByPeer::default(),
             touched: Vec::new(),
             spread: (role == Role::Seed).then(|| Spread::new(&held)),
             unannounced: Vec::new(),
@@ -153,7 +153,7 @@ impl Swarm {
 
     /// Peers that told what they hold of this release.
     pub fn sources(&self) -> impl Iterator<Item = (PeerId, &Bitmap)> {
-        self.sources.iter().map(|(peer, source)| (*peer, &source.held))
+        self.sources.iter().map(|(peer, source)| (peer, &source.held))
     }
 
     /// Whether a chunk from this peer is of use: missing here, and asked for or covered by credit.
@@ -163,14 +163,14 @@ impl Swarm {
         missing
             && self
                 .sources
-                .get(&peer)
-                .is_some_and(|source| source.credit > 0 || source.in_flight.contains_key(&index) || source.is_late())
+                .get(peer)
+                .is_some_and(|source| source.credit > 0 || source.in_flight.contains(index) || source.is_late())
     }
 
     /// A peer tells all that it holds.
     pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) {
         let (len, load_aware) = (held.len(), self.strategy.load_aware);
-        let source = self.sources.entry(peer).or_insert_with(|| Source::new(role, Bitmap::new(len), load_aware, now));
+        let source = self.sources.get_or_insert_with(peer, || Source::new(role, Bitmap::new(len), load_aware, now));
         let before = std::mem::replace(&mut source.held, held.clone());
         source.dry = false;
         source.news.clear();
@@ -185,7 +185,7 @@ impl Swarm {
     /// and chunks that the release does not have are passed over.
     pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) {
         let Self { sources, picker, spread, touched, .. } = self;
-        let Some(source) = sources.get_mut(&peer) else { return };
+        let Some(source) = sources.get_mut(peer) else { return };
         for index in indexes.iter().copied() {
             if !source.held.insert(index) {
                 continue;
@@ -205,9 +205,9 @@ impl Swarm {
 
     /// A peer does not have a chunk after all.
     pub fn refused(&mut self, peer: PeerId, index: u32) {
-        let Some(source) = self.sources.get_mut(&peer) else { return };
+        let Some(source) = self.sources.get_mut(peer) else { return };
         let counted = source.held.remove(index) && source.role == Role::Device;
-        if source.in_flight.remove(&index).is_some() {
+        if source.in_flight.remove(index) {
             self.unask(index);
             self.touch(peer);
         }
@@ -221,11 +221,11 @@ impl Swarm {
         if let Some(spread) = &mut self.spread {
             spread.peer_left(peer);
         }
-        let Some(source) = self.sources.remove(&peer) else { return };
+        let Some(mut source) = self.sources.remove(peer) else { return };
         if source.role == Role::Device {
             source.held.iter().for_each(|index| self.count_loss(index));
         }
-        source.in_flight.into_keys().for_each(|index| self.unask(index));
+        source.in_flight.take().into_iter().for_each(|index| self.unask(index));
     }
 
     /// A chunk arrived with the right bytes and is stored, though perhaps not durable. Returns what to
@@ -233,8 +233,8 @@ impl Swarm {
     pub fn arrived(&mut self, peer: PeerId, index: u32, wire_bytes: u64, now: Time) -> Vec<(PeerId, Ask)> {
         let bytes = self.chunks[index as usize].bytes;
         let mut from = None;
-        if let Some(source) = self.sources.get_mut(&peer) {
-            if source.in_flight.contains_key(&index) {
+        if let Some(source) = self.sources.get_mut(peer) {
+            if source.in_flight.contains(index) {
                 self.askers[index as usize] = self.askers[index as usize].saturating_sub(1);
             }
             source.delivered(index, bytes, now);
@@ -264,7 +264,7 @@ impl Swarm {
     /// A chunk arrived that is of no use: it is here already, or was not asked for.
     pub fn unneeded(&mut self, peer: PeerId, index: u32, wire_bytes: u64) {
         self.tally.duplicate_bytes += wire_bytes;
-        if self.sources.get_mut(&peer).is_some_and(|source| source.useless(index)) {
+        if self.sources.get_mut(peer).is_some_and(|source| source.useless(index)) {
             self.unask(index);
         }
         self.touch(peer);
@@ -323,7 +323,7 @@ impl Swarm {
 
     /// Whether a peer says that it holds the chunk.
     pub fn claims(&self, peer: PeerId, index: u32) -> bool {
-        self.sources.get(&peer).is_some_and(|source| source.held.contains(index))
+        self.sources.get(peer).is_some_and(|source| source.held.contains(index))
     }
 
     /// How likely a peer is to keep what a seed gives it to itself, in fifths.
@@ -333,7 +333,7 @@ impl Swarm {
 
     /// What a seed sends to a peer that left the choice to it.
     pub fn choose_for(&mut self, peer: PeerId, now: Time, rng: &mut Rng) -> Option<u32> {
-        let held = self.sources.get(&peer).map(|source| &source.held);
+        let held = self.sources.get(peer).map(|source| &source.held);
         let lacks = |index| held.is_none_or(|held| !held.contains(index));
         self.spread.as_mut()?.choose(peer, self.sources.len(), lacks, now, rng)
     }
@@ -350,17 +350,17 @@ impl Swarm {
     /// The chunk may be asked for again, of everybody who holds it.
     fn reopen(&mut self, index: u32) {
         self.picker.open(index);
-        for (peer, source) in &mut self.sources {
+        for (peer, source) in self.sources.iter_mut() {
             if source.held.contains(index) {
                 source.can_give(index);
-                touch(&mut self.touched, *peer, source);
+                touch(&mut self.touched, peer, source);
             }
         }
     }
 
     /// The source may be asked for something.
     fn touch(&mut self, peer: PeerId) {
-        if let Some(source) = self.sources.get_mut(&peer) {
+        if let Some(source) = self.sources.get_mut(peer) {
             touch(&mut self.touched, peer, source);
         }
     }
@@ -372,10 +372,10 @@ impl Swarm {
         }
         self.askers[index as usize] = 0;
         let mut asks = Vec::new();
-        for (peer, source) in &mut self.sources {
-            if source.in_flight.remove(&index).is_some() {
-                asks.push((*peer, Ask::Cancel(vec![index])));
-                touch(&mut self.touched, *peer, source);
+        for (peer, source) in self.sources.iter_mut() {
+            if source.in_flight.remove(index) {
+                asks.push((peer, Ask::Cancel(vec![index])));
+                touch(&mut self.touched, peer, source);
             }
         }
         asks

@@ -1,6 +1,7 @@
 //! What peers have asked of this node, and whose turn it is. Bytes move in the driver: a grant tells
 //! it to read and send one chunk, and it reports when that chunk has left.
 
+use super::by_peer::ByPeer;
 use crate::id::{ManifestId, PeerId};
 use crate::limits::{CREDIT_CHUNKS_MAX, UPLOADS_PER_PEER_MAX, WANTS_QUEUED_MAX};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,7 +44,7 @@ struct Queue {
 /// All that was asked of this node and not yet sent.
 #[derive(Debug)]
 pub struct Uploads {
-    queues: BTreeMap<PeerId, Queue>,
+    queues: ByPeer<Queue>,
     /// Grants that the driver can have under way at once.
     slots: usize,
     granted: usize,
@@ -56,14 +57,16 @@ pub struct Uploads {
 impl Uploads {
     /// No queue; at most `slots` grants under way.
     pub fn new(slots: usize) -> Self {
-        Self { queues: BTreeMap::new(), slots, granted: 0, line: VecDeque::new(), parked: BTreeSet::new() }
+        Self { queues: ByPeer::default(), slots, granted: 0, line: VecDeque::new(), parked: BTreeSet::new() }
     }
 
     /// A peer asks for chunks by name. Returns false if it has asked for more than is lawful.
     pub fn want(&mut self, peer: PeerId, release: ManifestId, indexes: &[u32]) -> bool {
-        let queue = self.queues.entry(peer).or_default();
+        let queue = self.queues.get_or_insert_with(peer, Queue::default);
         let fits = queue.wants.len() + indexes.len() <= WANTS_QUEUED_MAX;
         if fits {
+            // A peer asks for a chunk or two at a time, of each of two dozen peers.
+            queue.wants.reserve_exact(indexes.len());
             queue.wants.extend(indexes.iter().map(|index| (release, *index)));
             queue.line_up(peer, &mut self.line);
         }
@@ -72,7 +75,7 @@ impl Uploads {
 
     /// A peer accepts so many more chunks of this node's choice.
     pub fn credit(&mut self, peer: PeerId, release: ManifestId, chunks: u32) {
-        let queue = self.queues.entry(peer).or_default();
+        let queue = self.queues.get_or_insert_with(peer, Queue::default);
         let credit = queue.credit.entry(release).or_default();
         *credit = credit.saturating_add(chunks).min(CREDIT_CHUNKS_MAX);
         queue.spendable = true;
@@ -82,7 +85,7 @@ impl Uploads {
     /// There is something to choose again.
     pub fn unpark(&mut self) {
         for peer in std::mem::take(&mut self.parked) {
-            if let Some(queue) = self.queues.get_mut(&peer) {
+            if let Some(queue) = self.queues.get_mut(peer) {
                 queue.spendable = true;
                 queue.line_up(peer, &mut self.line);
             }
@@ -91,7 +94,7 @@ impl Uploads {
 
     /// A peer no longer wants these.
     pub fn cancel(&mut self, peer: PeerId, release: ManifestId, indexes: &[u32]) {
-        if let Some(queue) = self.queues.get_mut(&peer) {
+        if let Some(queue) = self.queues.get_mut(peer) {
             queue.wants.retain(|want| want.0 != release || !indexes.contains(&want.1));
         }
     }
@@ -106,7 +109,7 @@ impl Uploads {
 
     /// A peer is gone, with all that it asked for.
     pub fn peer_left(&mut self, peer: PeerId) {
-        if let Some(queue) = self.queues.remove(&peer) {
+        if let Some(queue) = self.queues.remove(peer) {
             self.granted -= queue.granted;
             self.line.retain(|waits| *waits != peer);
             self.parked.remove(&peer);
@@ -115,7 +118,7 @@ impl Uploads {
 
     /// The driver has sent a granted chunk, or failed to.
     pub fn done(&mut self, peer: PeerId) {
-        if let Some(queue) = self.queues.get_mut(&peer) {
+        if let Some(queue) = self.queues.get_mut(peer) {
             queue.granted -= 1;
             self.granted -= 1;
             queue.line_up(peer, &mut self.line);
@@ -132,7 +135,7 @@ impl Uploads {
         while self.granted < self.slots
             && let Some(peer) = self.next_in_line(chooser)
         {
-            let Some(queue) = self.queues.get_mut(&peer) else { continue };
+            let Some(queue) = self.queues.get_mut(peer) else { continue };
             queue.in_line = false;
             let (next, chosen) = queue.next(peer, chooser);
             if queue.spendable && !chosen {
@@ -154,7 +157,7 @@ impl Uploads {
     fn next_in_line(&mut self, chooser: &impl Chooser) -> Option<PeerId> {
         let mut best: Option<((bool, bool, u32), usize)> = None;
         for (at, peer) in self.line.iter().enumerate() {
-            let Some(queue) = self.queues.get(peer) else { continue };
+            let Some(queue) = self.queues.get(*peer) else { continue };
             let named = queue.wants.front().filter(|_| !queue.spendable);
             let boasts = named.is_some_and(|(release, index)| chooser.claims(*peer, *release, *index));
             let kept = (named.is_some(), boasts, chooser.keeps_fifths(*peer));

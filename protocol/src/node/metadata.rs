@@ -54,10 +54,10 @@ impl Node {
         }
     }
 
-    pub(super) fn slice(&mut self, now: Time, from: PeerId, slice: Slice) {
+    pub(super) fn slice(&mut self, now: Time, from: PeerId, slice: &Slice) {
         for update in self.updates.values_mut() {
             let Stage::Fetching(fetch) = &mut update.stage else { continue };
-            match fetch.slice(from, slice.clone(), now) {
+            match fetch.slice(from, slice, now) {
                 None => continue,
                 Some(Progress::More(want)) => return self.send(from, Message::WantDocument(want)),
                 Some(Progress::Whole(base, bytes)) => {
@@ -136,7 +136,7 @@ impl Node {
     /// The update that waits for this document. Two channels may share a chunk list, and each waits for
     /// its own.
     fn update_wanting(&mut self, document: &Document) -> Option<&mut Update> {
-        self.updates.values_mut().find(|update| update.document().is(document))
+        self.updates.values_mut().map(Box::as_mut).find(|update| update.document().is(document))
     }
 }
 

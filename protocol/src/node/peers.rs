@@ -32,46 +32,48 @@ impl Node {
         }
     }
 
-    pub(super) fn message(&mut self, now: Time, from: PeerId, message: Message) {
+    pub(super) fn message(&mut self, now: Time, from: PeerId, message: &Message) {
         if let Message::Hello(hello) = message {
-            return self.hello(from, &hello);
+            return self.hello(from, hello);
         }
         let Some(role) = self.peers.role(from) else {
             return self.strike(from, "spoke before it introduced itself".to_owned());
         };
         match message {
             Message::Hello(_) => {}
-            Message::Head(head) => self.refresh.peer_has(from, head, now),
-            Message::WantMetadata(want) => self.want_metadata(from, &want),
+            Message::Head(head) => self.refresh.peer_has(from, *head, now),
+            Message::WantMetadata(want) => self.want_metadata(from, want),
             Message::Metadata(Metadata { role, bytes }) => {
-                self.metadata(now, Source::Peer(from), &role, bytes.as_ref().map(|bytes| bytes.as_slice()));
+                self.metadata(now, Source::Peer(from), role, bytes.as_ref().map(|bytes| bytes.as_slice()));
             }
-            Message::WantDocument(want) => self.outputs.push_back(Output::SendDocument { to: from, want }),
+            Message::WantDocument(want) => {
+                self.outputs.push_back(Output::SendDocument { to: from, want: want.clone() })
+            }
             Message::Slice(slice) => self.slice(now, from, slice),
             Message::NoDocument(id) => {
                 for update in self.updates.values_mut() {
                     if let Stage::Fetching(fetch) = &mut update.stage
-                        && fetch.document().id() == id
+                        && fetch.document().id() == *id
                     {
                         fetch.lacks(from, now);
                     }
                 }
             }
-            Message::Holdings(told) => self.peer_holds(now, from, role, &told),
+            Message::Holdings(told) => self.peer_holds(now, from, role, told),
             Message::Gained(Chunks { release, indexes }) => {
-                if let Some(swarm) = self.swarms.get_mut(&release) {
-                    swarm.peer_gained(from, &indexes);
+                if let Some(swarm) = self.swarms.get_mut(release) {
+                    swarm.peer_gained(from, indexes);
                 }
             }
             Message::Want(want) => self.want(from, want),
             Message::Credit(Credit { release, chunks }) => {
-                if self.config.role == Role::Seed && self.swarms.contains_key(&release) {
-                    self.uploads.credit(from, release, chunks);
+                if self.config.role == Role::Seed && self.swarms.contains_key(release) {
+                    self.uploads.credit(from, *release, *chunks);
                 }
             }
-            Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, release, &indexes),
+            Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, *release, indexes),
             Message::Refuse(Chunks { release, indexes }) => {
-                if let Some(swarm) = self.swarms.get_mut(&release) {
+                if let Some(swarm) = self.swarms.get_mut(release) {
                     indexes.iter().for_each(|index| swarm.refused(from, *index));
                 }
             }
@@ -107,14 +109,14 @@ impl Node {
         }
     }
 
-    pub(super) fn want(&mut self, from: PeerId, Chunks { release, indexes }: Chunks) {
-        let held = self.swarm(release).map(Swarm::held);
+    pub(super) fn want(&mut self, from: PeerId, Chunks { release, indexes }: &Chunks) {
+        let held = self.swarm(*release).map(Swarm::held);
         let (have, lack): (Vec<u32>, Vec<u32>) =
-            indexes.into_iter().partition(|index| held.is_some_and(|held| held.contains(*index)));
+            indexes.iter().partition(|index| held.is_some_and(|held| held.contains(**index)));
         if !lack.is_empty() {
-            self.send(from, Message::Refuse(Chunks { release, indexes: lack }));
+            self.send(from, Message::Refuse(Chunks { release: *release, indexes: lack }));
         }
-        if !self.uploads.want(from, release, &have) {
+        if !self.uploads.want(from, *release, &have) {
             self.strike(from, "asked for more chunks at once than is lawful".to_owned());
         }
     }

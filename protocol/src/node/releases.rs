@@ -28,9 +28,9 @@ impl Node {
                 version: listed.path.version.to_string(),
                 release: listed.manifest,
             }));
-            let update = Update::new(listed, before);
+            let update = Update::new(listed, before.map(Box::as_ref));
             self.outputs.push_back(Output::ReadDocument(update.document()));
-            self.updates.insert(channel, update);
+            self.updates.insert(channel, Box::new(update));
         }
     }
 
@@ -55,8 +55,8 @@ impl Node {
         self.forget(|swarm| !current.contains(&swarm.release()));
         let told = holdings(&swarm, true);
         self.swarms.insert(release, Box::new(swarm));
-        let peers: Vec<PeerId> = self.peers.devices_first().collect();
-        peers.into_iter().for_each(|peer| self.send(peer, told.clone()));
+        let to = self.peers.devices_first().collect();
+        self.outputs.push_back(Output::SendAll { to, message: told });
     }
 
     pub(super) fn chunk_arrived(
@@ -80,7 +80,7 @@ impl Node {
                 // What compression saved was asked for, and did not come.
                 self.pace.down().give_back(swarm.chunk_bytes(index).saturating_sub(bytes));
                 let asks = swarm.arrived(from, index, bytes, now);
-                self.say(release, asks);
+                super::say(&mut self.outputs, release, asks);
             }
         }
     }
@@ -145,7 +145,8 @@ impl Node {
 
     pub(super) fn retry_blocked(&mut self, now: Time) {
         let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
-        let releases: Vec<_> = self.updates.values().filter(due).filter_map(|update| update.release.clone()).collect();
+        let updates = self.updates.values().map(Box::as_ref);
+        let releases: Vec<_> = updates.filter(due).filter_map(|update| update.release.clone()).collect();
         releases.into_iter().for_each(|release| self.prepare(release));
     }
 
@@ -160,6 +161,6 @@ impl Node {
     }
 
     pub(super) fn update_mut(&mut self, release: ManifestId) -> Option<&mut Update> {
-        self.updates.values_mut().find(|update| update.listed.manifest == release)
+        self.updates.values_mut().map(Box::as_mut).find(|update| update.listed.manifest == release)
     }
 }

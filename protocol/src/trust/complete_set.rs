@@ -8,7 +8,7 @@ use super::key::Key;
 use super::metadata::{Authority, DelegatedRole, Root, Snapshot, TargetFile, Targets, Timestamp};
 use super::role::Role;
 use crate::time::UnixTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Metadata that belongs together, all of it here and believed.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,8 @@ pub struct CompleteSet {
     pub(super) timestamp: Held<Timestamp>,
     pub(super) snapshot: Held<Snapshot>,
     pub(super) roles: BTreeMap<Role, Held<Targets>>,
-    targets: BTreeMap<String, Target>,
+    /// Ascending by path.
+    targets: Vec<(String, Target)>,
 }
 
 /// A file that the publisher calls genuine.
@@ -74,7 +75,7 @@ impl CompleteSet {
 
     /// One of its targets files.
     pub fn role(&self, role: &Role) -> Option<&Signed<Targets>> {
-        self.roles.get(role).map(|held| &*held.signed)
+        self.roles.get(role).map(|held| &held.signed)
     }
 
     /// Every target that a role with the right to name it names, ascending by path.
@@ -112,10 +113,10 @@ impl CompleteSet {
 }
 
 /// The targets of all roles, each where the search for its path ends.
-fn found_targets(roles: &BTreeMap<Role, Held<Targets>>) -> BTreeMap<String, Target> {
+fn found_targets(roles: &BTreeMap<Role, Held<Targets>>) -> Vec<(String, Target)> {
     let files: BTreeMap<&Role, &Targets> = roles.iter().map(|(role, held)| (role, &held.signed.body)).collect();
-    let paths = files.values().flat_map(|targets| targets.targets.keys());
-    let found = paths.filter_map(|path| {
+    let paths: BTreeSet<&String> = files.values().flat_map(|targets| targets.targets.keys()).collect();
+    let found = paths.into_iter().filter_map(|path| {
         let file = find(&files, path)?;
         let target = Target { length: file.length, sha256: file.sha256()?, custom: file.custom.clone() };
         Some((path.clone(), target))

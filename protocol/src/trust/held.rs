@@ -7,11 +7,16 @@ use super::role::Role;
 use super::verify::verify;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// A believed file. Cheap to clone.
+/// A believed file. Cheap to clone and to keep in a map.
 #[derive(Debug, PartialEq)]
-pub struct Held<B> {
+pub struct Held<B>(Arc<File<B>>);
+
+/// What is known of it.
+#[derive(Debug, PartialEq)]
+pub struct File<B> {
     /// As it came.
     pub bytes: Arc<[u8]>,
     /// SHA-256 of that.
@@ -19,18 +24,18 @@ pub struct Held<B> {
     /// SHA-256 of what the signatures are over.
     pub signed_sha256: [u8; 32],
     /// What it says.
-    pub signed: Arc<Signed<B>>,
+    pub signed: Signed<B>,
 }
 
 impl<B> Held<B> {
     /// Keeps a file that the caller has just judged.
     pub fn new(bytes: &[u8], envelope: Envelope<B>) -> Self {
-        Held {
+        Held(Arc::new(File {
             bytes: bytes.into(),
             sha256: digest(bytes),
             signed_sha256: digest(&envelope.canonical),
-            signed: Arc::new(envelope.signed),
-        }
+            signed: envelope.signed,
+        }))
     }
 
     /// Whether this is the file that `named` names.
@@ -54,7 +59,15 @@ impl<B: Body> Held<B> {
 
 impl<B> Clone for Held<B> {
     fn clone(&self) -> Self {
-        Held { bytes: self.bytes.clone(), signed: self.signed.clone(), ..*self }
+        Held(self.0.clone())
+    }
+}
+
+impl<B> Deref for Held<B> {
+    type Target = File<B>;
+
+    fn deref(&self) -> &File<B> {
+        &self.0
     }
 }
 

@@ -50,7 +50,7 @@ impl Sim<'_> {
     fn power_cut(&mut self, host: HostId) {
         self.hosts[host.0].power_cut();
         let port = self.network.port(host);
-        let mut lost: Vec<Parcel> = port.up.clear().into_iter().chain(port.down.clear()).collect();
+        let mut lost: Vec<Box<Parcel>> = port.up.clear().into_iter().chain(port.down.clear()).collect();
         if let Some(flows) = self.network.flows() {
             lost.extend(flows.sent_by(host).into_iter().flat_map(|flow| flows.close(flow)));
         }
@@ -97,7 +97,7 @@ impl Sim<'_> {
             let flowing = self.network.flows().map(|flows| flows.close(FlowId { peer, from: end }));
             for parcel in queued.into_iter().chain(flowing.into_iter().flatten()) {
                 self.lost_bytes += parcel.wire_bytes;
-                let Parcel { release, index, .. } = parcel;
+                let Parcel { release, index, .. } = *parcel;
                 self.give(end, Input::Uploaded { to: peer, release, index, outcome: UploadOutcome::Lost });
             }
             self.give(end, Input::PeerDisconnected(peer));

@@ -71,7 +71,7 @@ impl Swarm {
         while budget.allows()
             && let Some(peer) = touched.next()
         {
-            if let Some(source) = self.sources.get_mut(&peer) {
+            if let Some(source) = self.sources.get_mut(peer) {
                 source.touched = false;
                 asks.extend(self.ask_source(peer, budget, now, rng).map(|ask| (peer, ask)));
                 self.review_no_later_than(peer, now);
@@ -82,7 +82,7 @@ impl Swarm {
 
     /// What was asked of a source, or what it brought, may bring the next review forward.
     fn review_no_later_than(&mut self, peer: PeerId, now: Time) {
-        let stalls_at = self.sources.get(&peer).and_then(Source::stalls_at);
+        let stalls_at = self.sources.get(peer).and_then(Source::stalls_at);
         let next = if self.picker.open_count() > 0 {
             let waits = if self.starving { Span::default() } else { STARVES_AFTER };
             (now + Span(1)).max(self.progress_at + waits)
@@ -95,16 +95,16 @@ impl Swarm {
     }
 
     fn resume(&mut self, now: Time) {
-        for (peer, source) in &mut self.sources {
+        for (peer, source) in self.sources.iter_mut() {
             if source.resume(now) {
-                touch(&mut self.touched, *peer, source);
+                touch(&mut self.touched, peer, source);
             }
         }
     }
 
     fn ask_source(&mut self, peer: PeerId, budget: &mut Bucket, now: Time, rng: &mut Rng) -> Option<Ask> {
         let missing = self.picker.open_count() > 0;
-        let source = self.sources.get_mut(&peer)?;
+        let source = self.sources.get_mut(peer)?;
         if source.role == Role::Seed && !self.strategy.super_seeding {
             return self.fill_window(peer, budget, now, rng, unheld_or_rarest);
         }
@@ -130,7 +130,7 @@ impl Swarm {
         rng: &mut Rng,
         pick: impl Fn(&Picker, &Bitmap, &mut Rng) -> Option<u32>,
     ) -> Option<Ask> {
-        let source = self.sources.get_mut(&peer)?;
+        let source = self.sources.get_mut(peer)?;
         let mut indexes = Vec::new();
         for _ in 0..source.room() {
             if !budget.allows() {
@@ -162,8 +162,8 @@ impl Swarm {
         if !budget.allows() || self.starves_at().is_none_or(|at| now < at) {
             return None;
         }
-        let can = |(_, source): &(&PeerId, &Source)| source.role == Role::Seed && source.gives() && source.room() > 0;
-        let peer = *self.sources.iter().find(can)?.0;
+        let can = |(_, source): &(PeerId, &Source)| source.role == Role::Seed && source.gives() && source.room() > 0;
+        let (peer, _) = self.sources.iter().find(can)?;
         self.starving = true;
         Some((peer, self.fill_window(peer, budget, now, rng, unheld_or_rarest)?))
     }
@@ -195,9 +195,9 @@ impl Swarm {
         }
         let starves_at = self.progress_at + STARVES_AFTER;
         let idle =
-            |(_, source): &(&PeerId, &Source)| source.in_flight.is_empty() && source.room() > 0 && !source.is_late();
+            |(_, source): &(PeerId, &Source)| source.in_flight.is_empty() && source.room() > 0 && !source.is_late();
         let idle: Vec<(PeerId, Role)> =
-            self.sources.iter().filter(idle).map(|(peer, source)| (*peer, source.role)).collect();
+            self.sources.iter().filter(idle).map(|(peer, source)| (peer, source.role)).collect();
         let mut look_at: Option<Time> = None;
         for (peer, role) in idle {
             let Some((asked, index)) = self.longest_owed_that(peer) else { continue };
@@ -212,7 +212,7 @@ impl Swarm {
             }
             self.askers[index as usize] += 1;
             budget.spend(u64::from(self.chunks[index as usize].bytes));
-            if let Some(source) = self.sources.get_mut(&peer) {
+            if let Some(source) = self.sources.get_mut(peer) {
                 source.asked(index, now);
             }
             asks.push((peer, Ask::Chunks(vec![index])));
@@ -222,20 +222,18 @@ impl Swarm {
 
     /// Of the chunks that exactly one other peer owes and `peer` holds, the one asked first.
     fn longest_owed_that(&self, peer: PeerId) -> Option<(Time, u32)> {
-        let idle = self.sources.get(&peer)?;
-        let owed = self.sources.values().flat_map(|source| &source.in_flight);
-        owed.filter(|(index, _)| self.askers[**index as usize] == 1 && idle.held.contains(**index))
-            .map(|(index, asked)| (*asked, *index))
-            .min()
+        let idle = self.sources.get(peer)?;
+        let owed = self.sources.values().flat_map(|source| source.in_flight.iter());
+        owed.filter(|(_, index)| self.askers[*index as usize] == 1 && idle.held.contains(*index)).min()
     }
 
     fn give_up_on_stalled(&mut self, now: Time) -> Vec<(PeerId, Ask)> {
         let late = |source: &Source| source.stalls_at().is_some_and(|at| at <= now);
         let stalled: Vec<PeerId> =
-            self.sources.iter().filter(|(_, source)| late(source)).map(|(peer, _)| *peer).collect();
+            self.sources.iter().filter(|(_, source)| late(source)).map(|(peer, _)| peer).collect();
         let mut asks = Vec::new();
         for peer in stalled {
-            let owed = self.sources.get_mut(&peer).map(|source| source.stalled(now)).unwrap_or_default();
+            let owed = self.sources.get_mut(peer).map(|source| source.stalled(now)).unwrap_or_default();
             owed.iter().for_each(|index| self.unask(*index));
             asks.push((peer, Ask::Cancel(owed)));
         }
