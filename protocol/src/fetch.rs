@@ -7,17 +7,21 @@ use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::message::{Slice, WantDocument};
 use crate::output::Document;
 use crate::time::{Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A slice takes a round trip and 64 KiB; a peer that needs longer is replaced.
 const SLICE_WITHIN: Span = Span::from_secs(3);
+/// Until its first slice has come a peer may be dead, or not mean to answer, and all waits for this document: another is
+/// asked too, and whichever answers first is the one.
+const FIRST_SLICE_WITHIN: Span = Span::from_millis(250);
 /// A peer that failed is asked again after this long.
 const BENCH: Span = Span::from_secs(2);
 /// A peer that did not have the document yet, though it has the metadata, will have it soon.
 const LACKS_FOR: Span = Span::from_millis(250);
-/// A school that did not tell the news itself is asked only after this long: in a large school its uplink would
-/// be busy for minutes with documents that a device's peers will have in a moment.
-const SPARES_SEEDS_FOR: Span = Span::from_secs(2);
+/// A school that did not tell the news itself is asked only after this long for each peer that knows the news: in a
+/// large school its uplink would be busy for minutes with documents that a device's peers will have in a moment, and
+/// in a small one it would not.
+const SPARES_SEEDS_PER_PEER: Span = Span::from_millis(40);
 /// An encoded document may exceed its plain length by this much, in bytes (zstd's frame around
 /// incompressible data).
 const ENCODING_OVERHEAD_BYTES: u64 = 64 * 1024;
@@ -33,6 +37,8 @@ pub struct Fetch {
     answer_base: Option<DocumentId>,
     received: Vec<u8>,
     benched: BTreeMap<PeerId, Time>,
+    /// Who was asked, and did not answer in time.
+    late: BTreeSet<PeerId>,
 }
 
 /// What a slice led to.
@@ -58,7 +64,13 @@ impl Fetch {
             answer_base: None,
             received: Vec::new(),
             benched: BTreeMap::new(),
+            late: BTreeSet::new(),
         }
+    }
+
+    /// Who gives it, as far as one does.
+    pub fn giver(&self) -> Option<PeerId> {
+        self.from
     }
 
     /// What is being fetched.
@@ -71,26 +83,34 @@ impl Fetch {
         self.from.is_none() || self.deadline <= now
     }
 
-    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, or
-    /// once the others had their time.
+    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, once the
+    /// others had their time, or where some of them do not answer and the rest do not have it.
     pub fn ask(&mut self, willing: &[PeerId], spared: &[PeerId], now: Time) -> Option<(PeerId, WantDocument)> {
         if let Some(late) = self.from {
             self.bench(late, now);
+            self.late.insert(late);
         }
         self.benched.retain(|_, until| *until > now);
-        let spared_until = *self.began.get_or_insert(now) + SPARES_SEEDS_FOR;
-        let their_time_is_over = willing.is_empty() || spared_until <= now;
+        let spared_until = *self.began.get_or_insert(now) + SPARES_SEEDS_PER_PEER.times(willing.len() as u64);
+        let in_vain = !self.late.is_empty() && willing.iter().all(|peer| self.benched.contains_key(peer));
+        let their_time_is_over = willing.is_empty() || in_vain || spared_until <= now;
         let (first, then) = if their_time_is_over { (spared, willing) } else { (willing, &[][..]) };
         let peer = *first.iter().chain(then).find(|peer| !self.benched.contains_key(peer))?;
         self.from = Some(peer);
         self.received.clear();
-        self.deadline = now + SLICE_WITHIN;
+        self.deadline = now + FIRST_SLICE_WITHIN;
         Some((peer, self.want(0)))
     }
 
-    /// A slice came from a peer. Nothing if that peer is not the one that was asked.
+    /// A slice came from a peer. Nothing if that peer was not asked, or another was faster.
     pub fn slice(&mut self, from: PeerId, slice: &Slice, now: Time) -> Option<Progress> {
-        if self.from != Some(from) || slice.id != self.document.id() {
+        if slice.id != self.document.id() {
+            return None;
+        }
+        if slice.offset == 0 && self.received.is_empty() && self.late.remove(&from) {
+            self.from = Some(from);
+        }
+        if self.from != Some(from) {
             return None;
         }
         let offset = self.received.len() as u64;
@@ -139,6 +159,7 @@ impl Fetch {
     pub fn peer_left(&mut self, peer: PeerId) {
         self.from.take_if(|from| *from == peer);
         self.benched.remove(&peer);
+        self.late.remove(&peer);
     }
 
     /// When the peer under way is too late, or a benched one may be asked again.
@@ -197,18 +218,43 @@ mod tests {
     }
 
     #[test]
-    fn a_school_is_spared_while_devices_may_have_the_document_soon() {
+    fn whoever_answers_first_gives_the_document_though_it_is_late() {
+        let mut fetch = fetch();
+        fetch.ask(&[ANN], &[], NOW);
+        let late = fetch.wakeup().unwrap();
+        assert_eq!(fetch.ask(&[ANN, BOB], &[], late).unwrap().0, BOB);
+        assert!(matches!(fetch.slice(ANN, &slice(0, b"abc", 6), late), Some(Progress::More(_))));
+        assert!(fetch.slice(BOB, &slice(0, b"abc", 6), late).is_none(), "another was faster");
+        assert_eq!(fetch.giver(), Some(ANN));
+    }
+
+    #[test]
+    fn a_school_is_asked_soon_where_some_devices_are_silent_and_the_others_have_nothing() {
         const SCHOOL: PeerId = PeerId(3);
         let mut fetch = fetch();
+        assert_eq!(fetch.ask(&[ANN, BOB], &[SCHOOL], NOW).unwrap().0, ANN);
+        fetch.lacks(ANN, NOW);
+        assert_eq!(fetch.ask(&[ANN, BOB], &[SCHOOL], NOW).unwrap().0, BOB);
+        let late = fetch.wakeup().unwrap();
+        fetch.lacks(ANN, late);
+        assert_eq!(fetch.ask(&[ANN, BOB], &[SCHOOL], late).unwrap().0, SCHOOL);
+        assert_eq!(late.since(NOW), FIRST_SLICE_WITHIN);
+    }
+
+    #[test]
+    fn a_school_is_spared_while_devices_may_have_the_document_soon() {
+        const SCHOOL: PeerId = PeerId(99);
+        let devices: Vec<PeerId> = (0..25).map(PeerId).collect();
+        let mut fetch = fetch();
         let mut now = NOW;
-        while let Some((peer, _)) = fetch.ask(&[ANN], &[SCHOOL], now) {
-            if peer == SCHOOL {
-                break;
+        loop {
+            match fetch.ask(&devices, &[SCHOOL], now) {
+                Some((SCHOOL, _)) => break,
+                Some((peer, _)) => fetch.lacks(peer, now),
+                None => now = fetch.wakeup().unwrap(),
             }
-            fetch.lacks(peer, now);
-            now = fetch.wakeup().unwrap();
         }
-        assert_eq!(now.since(NOW), SPARES_SEEDS_FOR);
+        assert_eq!(now.since(NOW), SPARES_SEEDS_PER_PEER.times(25));
         assert_eq!(super::Fetch::new(fetch.document.clone(), None).ask(&[], &[SCHOOL], NOW).unwrap().0, SCHOOL);
     }
 

@@ -253,8 +253,8 @@ impl Node {
         }
     }
 
-    /// Documents are asked of whoever told the news, and then of devices that know it too: where the school could
-    /// not tell everybody itself, it could not send everybody its documents either.
+    /// Documents are asked of whoever gave the one before or told the news, and then of devices that know it too: where
+    /// the school could not tell everybody itself, it could not send everybody its documents either.
     fn advance_documents(&mut self, now: Time) {
         let mut wants = Vec::new();
         for update in self.updates.values_mut() {
@@ -263,9 +263,10 @@ impl Node {
             {
                 let mine = self.trust.head().map(|head| head.timestamp);
                 let up_to_date = |peer: &PeerId| self.refresh.head_of(*peer).map(|head| head.timestamp) >= mine;
-                let herald = self.refresh.herald().filter(|peer| self.peers.role(*peer).is_some() && up_to_date(peer));
-                let others = |role| self.peers.with_role(role).filter(up_to_date).filter(|peer| Some(*peer) != herald);
-                let willing: Vec<PeerId> = herald.into_iter().chain(others(Role::Device)).collect();
+                let is_here = |peer: &PeerId| self.peers.role(*peer).is_some() && up_to_date(peer);
+                let first = update.giver.or(self.refresh.herald()).filter(is_here);
+                let others = |role| self.peers.with_role(role).filter(up_to_date).filter(|peer| Some(*peer) != first);
+                let willing: Vec<PeerId> = first.into_iter().chain(others(Role::Device)).collect();
                 let spared: Vec<PeerId> = others(Role::Seed).collect();
                 wants.extend(fetch.ask(&willing, &spared, now));
             }

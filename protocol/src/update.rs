@@ -5,7 +5,7 @@ use crate::content::manifest::VerifiedManifest;
 use crate::content::name::TargetPath;
 use crate::content::release::Release;
 use crate::fetch::Fetch;
-use crate::id::{DocumentId, ManifestId};
+use crate::id::{DocumentId, ManifestId, PeerId};
 use crate::output::Document;
 use crate::time::{Span, Time};
 use crate::trust::TrustedSet;
@@ -90,6 +90,8 @@ pub struct Update {
     pub release: Option<Arc<Release>>,
     /// The documents of the release before, against which new ones may be compressed.
     base: Option<(DocumentId, DocumentId)>,
+    /// Who gave the document before, and so answers.
+    pub giver: Option<PeerId>,
 }
 
 impl Update {
@@ -102,7 +104,7 @@ impl Update {
             }
             None => before.base,
         });
-        Self { listed, stage: Stage::Reading, manifest: None, release: None, base }
+        Self { listed, stage: Stage::Reading, manifest: None, release: None, base, giver: None }
     }
 
     /// The document that is wanted next.

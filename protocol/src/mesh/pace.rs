@@ -169,9 +169,10 @@ impl Direction {
             self.noticed_until = now + LINGER;
         }
         let limit = self.yielding_bytes_per_s.filter(|_| now < self.noticed_until);
-        // Whoever has next to nothing of the link crowds nobody.
-        self.yielding_bytes_per_s = if noticed && queues_grow && own >= all / LEAST_PART {
-            Some((limit.unwrap_or(own) / 4).max(all / LEAST_PART).max(LEAST_BYTES_PER_S))
+        let least = (all / LEAST_PART).max(LEAST_BYTES_PER_S);
+        // Whoever has less than that of the link crowds nobody.
+        self.yielding_bytes_per_s = if noticed && queues_grow && own >= least {
+            Some((limit.unwrap_or(own) / 4).max(least))
         } else {
             limit.map(|limit| limit.saturating_add(limit / 8))
         };
@@ -337,6 +338,18 @@ mod tests {
             let traffic = Traffic { span: SAMPLE, up: full, down: Carried::default(), queueing };
             pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
             assert!(pace.wakeup(true, true).is_none() && pace.up().allows());
+        }
+    }
+
+    #[test]
+    fn hosts_that_chatter_are_no_lesson_while_nothing_is_fetched() {
+        let mut pace = Pace::new(Caps::default());
+        let chatter = Carried { own_bytes: 2_000, all_bytes: 14_000 };
+        for sample in 1..20 {
+            let queueing = Some(Span::from_millis(6));
+            let traffic = Traffic { span: SAMPLE, up: chatter, down: chatter, queueing };
+            pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
+            assert!(!pace.is_yielding());
         }
     }
 

@@ -89,7 +89,10 @@ impl Node {
         let Some(update) = verifying else { return };
         let Stage::Verifying(mut fetch) = std::mem::replace(&mut update.stage, Stage::Reading) else { return };
         match verdict {
-            Ok(found) => self.document_here(document, found),
+            Ok(found) => {
+                update.giver = fetch.giver();
+                self.document_here(document, found);
+            }
             Err(DocumentFault::Unlawful(why)) => {
                 let release = update.listed.manifest;
                 update.refuse(why.clone());

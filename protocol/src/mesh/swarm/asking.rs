@@ -12,10 +12,8 @@ use crate::mesh::{Bucket, Role};
 use crate::rng::Rng;
 use crate::time::{Span, Time};
 
-/// With nothing in flight and nothing arriving for this long, a device asks a seed by name.
+/// With nothing arriving for this long, a device asks a seed by name, whatever devices owe it.
 pub(super) const STARVES_AFTER: Span = Span::from_millis(500);
-/// The same though devices owe chunks: those that come, ask and go could else starve it for ever.
-const STARVES_THOUGH_OWED_AFTER: Span = Span::from_secs(1);
 /// At the end, a chunk in flight for this long is asked of a second, idle peer too.
 const HEDGE_AFTER: Span = Span::from_millis(500);
 /// Peers that fall idle at the end are looked at together, this often.
@@ -168,22 +166,16 @@ impl Swarm {
         Some((peer, self.fill_window(peer, budget, now, rng, unheld_or_rarest)?))
     }
 
-    /// When this device will have waited long enough in vain: only while something is missing and there is
-    /// a seed to ask. It waits longer while a device owes something and has not stalled, and once it starves it does not wait
-    /// again for each window: what is owed by devices that deliver nothing is no reason to.
+    /// When this device will have waited long enough in vain, whatever devices owe it: only while something is missing
+    /// and there is a seed to ask. Once it starves it does not wait again for each window.
     fn starves_at(&self) -> Option<Time> {
-        let owes = |source: &Source| !source.in_flight.is_empty() && !source.is_late();
         if self.picker.open_count() == 0 {
             return None;
         }
         let seeds = self.sources.values().filter(|source| source.role == Role::Seed);
         let ready = seeds.filter(|seed| seed.gives() && (seed.room() > 0 || seed.resumes_at().is_some()));
         let ready_at = ready.map(|seed| seed.resumes_at().unwrap_or_default()).min()?;
-        let waits = match self.sources.values().any(owes) {
-            _ if self.starving => Span::default(),
-            true => STARVES_THOUGH_OWED_AFTER,
-            false => STARVES_AFTER,
-        };
+        let waits = if self.starving { Span::default() } else { STARVES_AFTER };
         Some(ready_at.max(self.progress_at + waits))
     }
 
