@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod deploy;
 pub mod dialler;
 pub mod discovery;
+pub mod interrupt;
 pub mod meter;
 pub mod net;
 pub mod publisher;

@@ -257,7 +257,9 @@ impl Keeper {
             return Ok(());
         }
         self.last_sync = since.elapsed();
-        let _ = self.lender.send(LenderJob::Incompressible { release, indexes: incompressible });
+        if !incompressible.is_empty() {
+            let _ = self.lender.send(LenderJob::Incompressible { release, indexes: incompressible });
+        }
         self.tell(Input::Durable { release, indexes });
         Ok(())
     }

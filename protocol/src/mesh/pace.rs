@@ -361,14 +361,18 @@ mod tests {
 
     #[test]
     fn a_full_uplink_is_left_full_where_nothing_is_lacking() {
-        let mut pace = Pace::new(Caps::default());
         let full = Carried { own_bytes: 1_000_000, all_bytes: 1_000_000 };
-        for sample in 1..20 {
-            let queueing = Some(Span::from_millis(100));
-            let traffic = Traffic { span: SAMPLE, up: full, down: Carried::default(), queueing };
-            pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
-            assert!(pace.wakeup(true, true).is_none() && pace.up().allows());
-        }
+        let queueing = Some(Span::from_millis(100));
+        let is_limited = |lacks: bool| {
+            let mut pace = Pace::new(Caps::default());
+            // Something was fetched fast, and nothing is any more.
+            for (sample, down) in (1..20).zip([full].into_iter().chain(std::iter::repeat(Carried::default()))) {
+                let traffic = Traffic { span: SAMPLE, up: full, down, queueing };
+                pace.traffic(&traffic, lacks, Time(sample * SAMPLE.0));
+            }
+            pace.wakeup(true, true).is_some()
+        };
+        assert_eq!([true, false].map(is_limited), [true, false]);
     }
 
     #[test]

@@ -183,7 +183,8 @@ impl Queue {
     }
 
     /// What this peer gets next: first what its credit allows, then what it named. A device names chunks to a
-    /// seed only if others do not give them; one that was named and now chosen is sent once. Also returns whether credit was spent.
+    /// seed only if others do not give them; one that was named and now chosen is sent once. Also returns whether
+    /// credit was spent.
     fn next(&mut self, peer: PeerId, chooser: &mut impl Chooser) -> (Option<(ManifestId, u32)>, bool) {
         let credit = self.credit.iter_mut().filter(|(_, credit)| self.spendable && **credit > 0);
         for (release, credit) in credit {
@@ -211,6 +212,16 @@ mod tests {
         /// All grants that can be had now.
         fn grants(&mut self, chooser: &mut impl Chooser) -> Vec<Grant> {
             std::iter::from_fn(|| self.grant(chooser)).collect()
+        }
+
+        /// Who gets a chunk, one after another.
+        fn turns(&mut self, chooser: &mut impl Chooser) -> Vec<u64> {
+            let mut turns = Vec::new();
+            while let Some(grant) = self.grants(chooser).first() {
+                turns.push(grant.to.0);
+                self.done(grant.to);
+            }
+            turns
         }
     }
 
@@ -282,12 +293,7 @@ mod tests {
         let mut choices =
             Choices(vec![3, 2, 1], [(PeerId(1), 5), (PeerId(2), 2), (PeerId(3), 2)].into(), BTreeSet::new());
         (1..=3).for_each(|peer| uploads.credit(PeerId(peer), RELEASE, 1));
-        let mut order = Vec::new();
-        while let Some(grant) = uploads.grants(&mut choices).first() {
-            order.push(grant.to.0);
-            uploads.done(grant.to);
-        }
-        assert_eq!(order, [2, 3, 1]);
+        assert_eq!(uploads.turns(&mut choices), [2, 3, 1]);
     }
 
     #[test]
@@ -295,12 +301,7 @@ mod tests {
         let mut uploads = Uploads::new(1);
         let mut choices = Choices { 2: [(PeerId(1), 7)].into(), ..Choices::default() };
         (1..=3).for_each(|peer| assert!(uploads.want(PeerId(peer), RELEASE, &[7])));
-        let mut order = Vec::new();
-        while let Some(grant) = uploads.grants(&mut choices).first() {
-            order.push(grant.to.0);
-            uploads.done(grant.to);
-        }
-        assert_eq!(order, [2, 3, 1]);
+        assert_eq!(uploads.turns(&mut choices), [2, 3, 1]);
     }
 
     #[test]

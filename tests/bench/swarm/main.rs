@@ -6,7 +6,6 @@
 //! programs), [`table`] (for people).
 
 mod hostile;
-mod interrupt;
 mod iperf;
 mod lesson;
 mod member;
@@ -19,6 +18,7 @@ mod virtual_time;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use member::Heard;
 use outcome::Report;
 use plan::Plan;
 use rival::Rival;
@@ -123,7 +123,9 @@ fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
         eprintln!("swarm: not honoured here: {key}");
     }
     let (tell, heard) = mpsc::channel();
-    interrupt::listen(tell.clone())?;
+    let interrupted = tell.clone();
+    // Nobody may be listening any more.
+    node::interrupt::at_first(move || drop(interrupted.send(Heard::Interrupted)))?;
     let room = Room::new(options.disk)?;
     room.make_trees(&plan)?;
     let mut runs = Vec::new();

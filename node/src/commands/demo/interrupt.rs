@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether the demo was told to end. What takes long looks at it again and again, so that everything is
 /// ended in order and by its owner.
@@ -22,23 +21,7 @@ impl Interrupt {
     pub fn listen() -> std::io::Result<Self> {
         let told = Self(Arc::new(AtomicBool::new(false)));
         let heard = told.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let [mut interrupt, mut terminate, mut hangup] = {
-            let _in_runtime = runtime.enter();
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-            let [interrupt, terminate, hangup] = kinds.map(signal);
-            [interrupt?, terminate?, hangup?]
-        };
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                }
-            });
-            heard.0.store(true, Ordering::Relaxed);
-        })?;
+        crate::interrupt::at_first(move || heard.0.store(true, Ordering::Relaxed))?;
         Ok(told)
     }
 

@@ -1,19 +1,19 @@
-//! Ctrl-C, SIGTERM or a closed terminal, as one more thing that the bench hears, so that everything is taken down in
-//! order and by its owner.
+//! Ctrl-C, SIGTERM, or a terminal that was closed, for a program without a runtime of its own that ends everything in
+//! order.
 
-use crate::member::Heard;
-use std::sync::mpsc::Sender;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Tells of the first signal from now on.
+/// Calls `act`, in a thread of its own, at the first of these signals from now on.
 ///
 /// # Errors
 /// When the system has no descriptors or threads left.
-pub fn listen(tell: Sender<Heard>) -> std::io::Result<()> {
+pub fn at_first(act: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let [mut interrupt, mut terminate, mut hangup] = {
         let _in_runtime = runtime.enter();
-        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        [interrupt?, terminate?, hangup?]
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
@@ -23,8 +23,7 @@ pub fn listen(tell: Sender<Heard>) -> std::io::Result<()> {
                 _ = hangup.recv() => {}
             }
         });
-        // Nobody may be listening any more.
-        let _ = tell.send(Heard::Interrupted);
+        act();
     })?;
     Ok(())
 }
