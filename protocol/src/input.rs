@@ -113,6 +113,20 @@ pub enum Input {
     Wakeup,
 }
 
+impl Input {
+    /// Whether it says nothing but which chunks are where, or wanted, or that time has passed.
+    pub(crate) fn moves_only_chunks(&self) -> bool {
+        match self {
+            Input::Message { message, .. } => matches!(
+                **message,
+                Message::Gained(_) | Message::Want(_) | Message::Credit(_) | Message::Cancel(_) | Message::Refuse(_)
+            ),
+            Input::ChunkArrived { .. } | Input::Durable { .. } | Input::Uploaded { .. } | Input::Wakeup => true,
+            _ => false,
+        }
+    }
+}
+
 /// A document that matches the name it was asked by, and is lawful.
 #[derive(Clone, Debug)]
 pub enum VerifiedDocument {

@@ -71,6 +71,9 @@ pub struct Node {
     tell_more_at: Time,
     may_tell: usize,
     said_head: Option<trust::Head>,
+    /// Metadata, documents and what is filled are looked at again now: what only moves chunks does not touch them, and
+    /// chunks are nearly all that happens.
+    rest_at: Time,
     rng: Rng,
     outputs: VecDeque<Output>,
 }
@@ -97,6 +100,7 @@ impl Node {
             tell_more_at: Time::default(),
             may_tell: 0,
             said_head: None,
+            rest_at: Time::default(),
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
         }
@@ -105,6 +109,9 @@ impl Node {
     /// Takes in one thing that happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.pace.refill(now);
+        if !input.moves_only_chunks() {
+            self.rest_at = now;
+        }
         match input {
             Input::PeerConnected(peer) => self.peer_connected(peer),
             Input::PeerDisconnected(peer) => self.peer_left(peer),
@@ -122,6 +129,9 @@ impl Node {
             Input::Durable { release, indexes } => {
                 if let Some(swarm) = self.swarms.get_mut(&release) {
                     swarm.durable(&indexes, now);
+                    if swarm.held().is_full() {
+                        self.rest_at = now;
+                    }
                 }
             }
             Input::Uploaded { to, release, index, outcome } => self.uploaded(to, release, index, outcome),
@@ -147,11 +157,9 @@ impl Node {
     /// When to hand in a `Wakeup` if nothing else happens before.
     pub fn next_wakeup(&self) -> Option<Time> {
         let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
-        let updates = self.updates.values().filter_map(|update| update.wakeup());
-        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
         let asks = self.swarms.values().any(|swarm| swarm.waits());
         let paced = self.pace.wakeup(self.uploads.waits(), asks);
-        swarms.chain(paced).chain(updates).chain(self.refresh.wakeup()).chain([tells_at]).min()
+        swarms.chain(paced).chain([self.rest_at]).min()
     }
 
     /// Whether a chunk that a peer is sending is of use. A driver asks before it spends work on it.
@@ -193,12 +201,26 @@ impl Node {
 /// What follows from the new state, whatever changed it.
 impl Node {
     fn advance(&mut self, now: Time) {
-        self.advance_metadata(now);
-        self.advance_documents(now);
-        self.retry_blocked(now);
+        let rest = self.rest_at <= now;
+        if rest {
+            self.advance_metadata(now);
+            self.advance_documents(now);
+            self.retry_blocked(now);
+        }
         self.advance_swarms(now);
-        self.advance_filled();
+        if rest {
+            self.advance_filled();
+            self.rest_at = self.rest_wakeup();
+        }
+        debug_assert_eq!(self.rest_at, self.rest_wakeup(), "what only moves chunks changed something else");
         self.grant_uploads(now);
+    }
+
+    /// When metadata, documents or a blocked release are due though nothing happened.
+    fn rest_wakeup(&self) -> Time {
+        let updates = self.updates.values().filter_map(|update| update.wakeup());
+        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
+        updates.chain(self.refresh.wakeup()).fold(tells_at, Time::min)
     }
 
     fn advance_metadata(&mut self, now: Time) {

@@ -1,7 +1,7 @@
 //! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
 
 use crate::fault::Troubles;
-use crate::link::Link;
+use crate::link::{Downlink, Uplink};
 use crate::maxmin::Flows;
 use crate::scenario::{Access, HostId, Model, Scenario};
 use protocol::id::{ChunkId, ManifestId, PeerId};
@@ -32,9 +32,9 @@ pub struct Parcel {
 /// A host's access to the network.
 pub struct Port {
     /// From the host.
-    pub up: Link<Box<Parcel>>,
+    pub up: Uplink<Box<Parcel>>,
     /// To the host.
-    pub down: Link<Box<Parcel>>,
+    pub down: Downlink,
     /// From the host to the middle of the network.
     pub latency: Span,
 }
@@ -79,7 +79,7 @@ impl Network {
         let slowed = |(number, (up, down, latency))| (troubles.up_bits_per_s(HostId(number), up), down, latency);
         let access: Vec<(u64, u64, Span)> = seed.chain(laptops).enumerate().map(slowed).collect();
         let port = |(up, down, latency): &(u64, u64, Span)| {
-            let (up, down) = (Link::new(*up), Link::new(*down));
+            let (up, down) = (Uplink::new(*up), Downlink::new(*down));
             Port { up, down, latency: *latency }
         };
         let flows = || Flows::new(access.iter().map(|(up, down, _)| (*up, *down)));
@@ -104,10 +104,10 @@ impl Network {
         self.flows.as_mut()
     }
 
-    /// Parcels on links and in flows, for counting.
+    /// Parcels on uplinks and in flows, for counting.
     pub fn parcels(&self) -> impl Iterator<Item = &Parcel> {
-        let on_links = self.ports.iter().flat_map(|port| port.up.parcels().chain(port.down.parcels()));
-        on_links.map(Box::as_ref).chain(self.flows.iter().flat_map(Flows::parcels))
+        let on_uplinks = self.ports.iter().flat_map(|port| port.up.parcels());
+        on_uplinks.map(Box::as_ref).chain(self.flows.iter().flat_map(Flows::parcels))
     }
 
     /// Whom a host knows of.

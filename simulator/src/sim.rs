@@ -6,7 +6,6 @@ use crate::check::{Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
-use crate::link::Progress;
 use crate::maxmin::LinkId;
 use crate::network::{Network, Parcel, State};
 use crate::outcome::{Outcome, Spread};
@@ -37,12 +36,12 @@ enum Event {
     Arrives(Letter),
     /// It has passed behind others.
     Delivered(Letter),
-    /// The parcel under way on an uplink should have passed.
+    /// The parcel under way on an uplink has passed.
     Uplink(HostId, u32),
-    /// A parcel reaches the receiver's downlink.
+    /// A parcel has passed the receiver's downlink, unless others were before it.
     ParcelArrives(Box<Parcel>),
-    /// The parcel under way on a downlink should have passed.
-    Downlink(HostId, u32),
+    /// It has passed behind others.
+    ParcelDelivered(Box<Parcel>),
     /// Both ends notice that a connection is gone.
     Closes(PeerId),
     /// The first parcel of a flow should have passed, in the model `maxmin`.
@@ -223,7 +222,7 @@ impl<'a> Sim<'a> {
             }
             Event::Uplink(host, boot) => self.uplink(host, boot),
             Event::ParcelArrives(parcel) => self.parcel_arrives(parcel),
-            Event::Downlink(host, boot) => self.downlink(host, boot),
+            Event::ParcelDelivered(parcel) => self.deliver(parcel),
             Event::Closes(peer) => self.close(peer),
             Event::FlowEnds => self.flow_ends(),
         }
@@ -321,10 +320,7 @@ impl Sim<'_> {
         if !self.is_up(from, boot) {
             return;
         }
-        let (parcel, next) = match self.network.port(from).up.passed(self.now) {
-            Progress::Later(at) => return self.queue.push(at, Event::Uplink(from, boot)),
-            Progress::Passed(parcel, next) => (parcel, next),
-        };
+        let (parcel, next) = self.network.port(from).up.passed(self.now);
         if let Some(at) = next {
             self.queue.push(at, Event::Uplink(from, boot));
         }
@@ -343,8 +339,13 @@ impl Sim<'_> {
         };
         self.with(from, |host, scene| host.uploaded(&parcel, outcome, scene));
         if state == State::Open {
-            let at = self.now + self.network.latency(from, parcel.to);
-            self.queue.push(at, Event::ParcelArrives(parcel));
+            let arrives = self.now + self.network.latency(from, parcel.to);
+            // A flow has passed the receiver's downlink as well.
+            let passing = match self.network.flows() {
+                Some(_) => Span::default(),
+                None => self.network.port(parcel.to).down.carrying(parcel.wire_bytes),
+            };
+            self.queue.push(arrives + passing, Event::ParcelArrives(parcel));
         } else {
             self.lost_bytes += parcel.wire_bytes;
         }
@@ -358,7 +359,7 @@ impl Sim<'_> {
         }
         match link {
             LinkId::Up(host) => self.network.port(host).up.control(wire_bytes, self.now),
-            LinkId::Down(host) => self.network.port(host).down.control_passing(wire_bytes, self.now),
+            LinkId::Down(host) => self.network.port(host).down.control(wire_bytes, self.now),
         }
     }
 
@@ -382,31 +383,13 @@ impl Sim<'_> {
     }
 
     fn parcel_arrives(&mut self, parcel: Box<Parcel>) {
-        if !self.can_reach(parcel.peer, parcel.to) {
-            self.lost_bytes += parcel.wire_bytes;
-            return;
+        if !self.can_reach(parcel.peer, parcel.to) || self.network.flows().is_some() {
+            return self.deliver(parcel);
         }
-        if self.network.flows().is_some() {
-            return self.deliver(parcel); // A flow has passed the receiver's downlink as well.
+        match self.network.port(parcel.to).down.parcel(parcel.wire_bytes, self.now) {
+            at if at > self.now => self.queue.push(at, Event::ParcelDelivered(parcel)),
+            _ => self.deliver(parcel),
         }
-        let (to, wire_bytes) = (parcel.to, parcel.wire_bytes);
-        if let Some(at) = self.network.port(to).down.push(parcel, wire_bytes, self.now) {
-            self.queue.push(at, Event::Downlink(to, self.hosts[to.0].boot));
-        }
-    }
-
-    fn downlink(&mut self, to: HostId, boot: u32) {
-        if !self.is_up(to, boot) {
-            return;
-        }
-        let (parcel, next) = match self.network.port(to).down.passed(self.now) {
-            Progress::Later(at) => return self.queue.push(at, Event::Downlink(to, boot)),
-            Progress::Passed(parcel, next) => (parcel, next),
-        };
-        if let Some(at) = next {
-            self.queue.push(at, Event::Downlink(to, boot));
-        }
-        self.deliver(parcel);
     }
 
     fn deliver(&mut self, parcel: Box<Parcel>) {
@@ -478,7 +461,7 @@ impl Sim<'_> {
 
     fn on_the_way_bytes(&self) -> u64 {
         let between = self.queue.iter().filter_map(|event| match event {
-            Event::ParcelArrives(parcel) => Some(&**parcel),
+            Event::ParcelArrives(parcel) | Event::ParcelDelivered(parcel) => Some(&**parcel),
             _ => None,
         });
         self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()

@@ -34,8 +34,8 @@ pub struct Spread {
     order: VecDeque<(Time, u32)>,
     /// The same, as far as it may still expire unannounced.
     promises: VecDeque<(Time, u32)>,
-    /// When somebody was left with nothing to choose last.
-    exhausted_at: Option<Time>,
+    /// When somebody was left with nothing to choose last, and how many devices there were.
+    exhausted: Option<(Time, usize)>,
 }
 
 /// A device that was given chunks.
@@ -65,7 +65,7 @@ impl Spread {
             receivers: BTreeMap::new(),
             order: VecDeque::new(),
             promises: VecDeque::new(),
-            exhausted_at: None,
+            exhausted: None,
         }
     }
 
@@ -86,7 +86,7 @@ impl Spread {
         } else if let Some(kept) = self.kept_for_long(to, lacks, now) {
             kept
         } else {
-            self.exhausted_at = Some(now);
+            self.exhausted = Some((now, devices));
             return None;
         };
         self.entrust(index, to, now);
@@ -109,12 +109,12 @@ impl Spread {
         (kept + 2) * 5 / (given + 3)
     }
 
-    /// Whether there may be a chunk to choose again, after there was none; told once.
-    pub fn reopened(&mut self, now: Time) -> bool {
-        let reopened =
-            self.exhausted_at.is_some() && (self.picker.has_unheld() || self.matures_at().is_some_and(|at| at <= now));
-        self.exhausted_at.take_if(|_| reopened);
-        reopened
+    /// Whether there may be a chunk to choose again, after there was none; told once. What many claimed of so many
+    /// devices may be few of others.
+    pub fn reopened(&mut self, devices: usize, now: Time) -> bool {
+        let matured = self.matures_at().is_some_and(|at| at <= now);
+        let reopened = |(_, before): &mut (Time, usize)| self.picker.has_unheld() || matured || *before != devices;
+        self.exhausted.take_if(reopened).is_some()
     }
 
     /// A device announced the chunk.
@@ -192,7 +192,7 @@ impl Spread {
 
     /// When the first chunk will have been kept for long that was not when there was nothing to choose.
     fn matures_at(&self) -> Option<Time> {
-        let exhausted_at = self.exhausted_at?;
+        let (exhausted_at, _) = self.exhausted?;
         let next = self.order.partition_point(|(sent, _)| *sent + KEPT_FOR_LONG <= exhausted_at);
         self.order.get(next).map(|(sent, _)| *sent + KEPT_FOR_LONG)
     }
@@ -295,14 +295,22 @@ mod tests {
 
     #[test]
     fn boasters_are_not_believed_and_a_class_that_has_the_chunks_is() {
-        let claim = |claimers: u64| {
+        let claimed = |claimers: u64| {
             let mut spread = Spread::new(&Bitmap::full(4));
             (1..=claimers).for_each(|peer| (0..4).for_each(|index| spread.gain(index, PeerId(peer))));
-            let mut rng = Rng::new(&[3; 32], 0, "test");
-            let lacks = |index: u32| index != 2;
-            std::iter::from_fn(|| spread.choose(PeerId(99), 9, lacks, Time(0), &mut rng)).count()
+            spread
         };
-        assert_eq!([claim(5), claim(6)], [3, 0]);
+        let mut rng = Rng::new(&[3; 32], 0, "test");
+        let mut choose = |spread: &mut Spread, devices| {
+            let lacks = |index: u32| index != 2;
+            std::iter::from_fn(|| spread.choose(PeerId(99), devices, lacks, Time(0), &mut rng)).count()
+        };
+        assert_eq!([5, 6].map(|claimers| choose(&mut claimed(claimers), 9)), [3, 0]);
+        // Half of the class came later.
+        let mut spread = claimed(5);
+        assert_eq!(choose(&mut spread, 6), 0);
+        assert!(!spread.reopened(6, Time(0)) && spread.reopened(9, Time(0)));
+        assert_eq!(choose(&mut spread, 9), 3);
     }
 
     #[test]
@@ -313,7 +321,7 @@ mod tests {
         spread.gain(2, BOB);
         assert_eq!((spread.keeps_fifths(ANN), spread.keeps_fifths(BOB), spread.keeps_fifths(PeerId(3))), (3, 3, 3));
         let matures_at = spread.wakeup().unwrap();
-        assert!(!spread.reopened(Time(0)) && spread.reopened(matures_at));
+        assert!(!spread.reopened(2, Time(0)) && spread.reopened(2, matures_at));
         assert_eq!(choose_all(&mut spread, ANN, matures_at), [0_u32; 0], "it has them");
         assert_eq!(choose_all(&mut spread, BOB, matures_at), [0, 1]);
         assert!(spread.keeps_fifths(ANN) < spread.keeps_fifths(BOB), "what Ann passed on speaks for her");

@@ -311,7 +311,7 @@ impl Swarm {
 
     /// Whether a seed has something to choose for its peers again, after it had not; told once.
     pub fn choice_reopened(&mut self, now: Time) -> bool {
-        self.spread.as_mut().is_some_and(|spread| spread.reopened(now))
+        self.spread.as_mut().is_some_and(|spread| spread.reopened(self.sources.len(), now))
     }
 
     /// A seed sends a chunk to a peer that named it.

@@ -22,6 +22,7 @@ impl Node {
         if !self.peers.left(peer) {
             return;
         }
+        self.rest_at = Time::default();
         self.uploads.peer_left(peer);
         self.refresh.peer_left(peer);
         self.swarms.values_mut().for_each(|swarm| swarm.peer_left(peer));

@@ -50,7 +50,8 @@ impl Sim<'_> {
     fn power_cut(&mut self, host: HostId) {
         self.hosts[host.0].power_cut();
         let port = self.network.port(host);
-        let mut lost: Vec<Box<Parcel>> = port.up.clear().into_iter().chain(port.down.clear()).collect();
+        port.down.clear();
+        let mut lost = port.up.clear();
         if let Some(flows) = self.network.flows() {
             lost.extend(flows.sent_by(host).into_iter().flat_map(|flow| flows.close(flow)));
         }
