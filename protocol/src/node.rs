@@ -15,7 +15,7 @@ use crate::content::name::ChannelName;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
-use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Uploads};
+use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Swarms, Uploads};
 use crate::message::{Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
 use crate::refresh::Refresh;
@@ -61,9 +61,9 @@ pub struct Node {
     uploads: Uploads,
     pace: Pace,
     /// By channel, the newest release known.
-    /// Boxed like the swarms, because a tree's leaf has room for eleven and most nodes have one.
+    /// Boxed, because a tree's leaf has room for eleven and most nodes have one.
     updates: BTreeMap<ChannelName, Box<Update>>,
-    swarms: BTreeMap<ManifestId, Box<Swarm>>,
+    swarms: Swarms,
     wall_clock: Option<UnixTime>,
     gossip_at: Time,
     /// Peers that are still to be told of `said_head`: so many now, and more after that.
@@ -93,7 +93,7 @@ impl Node {
             refresh,
             peers: Peers::default(),
             updates: BTreeMap::new(),
-            swarms: BTreeMap::new(),
+            swarms: Swarms::default(),
             wall_clock: None,
             gossip_at: Time::default(),
             untold: Vec::new(),
@@ -127,7 +127,7 @@ impl Node {
                 self.chunk_arrived(now, from, release, index, wire_bytes, verdict);
             }
             Input::Durable { release, indexes } => {
-                if let Some(swarm) = self.swarms.get_mut(&release) {
+                if let Some(swarm) = self.swarms.get_mut(release) {
                     swarm.durable(&indexes, now);
                     if swarm.held().is_full() {
                         self.rest_at = now;
@@ -139,7 +139,7 @@ impl Node {
             Input::ApplyFailed { release, fault } => self.apply_failed(now, release, fault),
             Input::ApplyRequested => self.apply_complete(),
             Input::Traffic(traffic) => {
-                let lacks = self.swarms.values().any(|swarm| !swarm.held().is_full());
+                let lacks = self.swarms.iter().any(|swarm| !swarm.held().is_full());
                 self.pace.traffic(&traffic, lacks, now);
             }
             Input::Quiet(quiet) => self.pace.be_quiet(quiet, now),
@@ -156,15 +156,15 @@ impl Node {
 
     /// When to hand in a `Wakeup` if nothing else happens before.
     pub fn next_wakeup(&self) -> Option<Time> {
-        let swarms = self.swarms.values().filter_map(|swarm| swarm.wakeup());
-        let asks = self.swarms.values().any(|swarm| swarm.waits());
+        let swarms = self.swarms.iter().filter_map(|swarm| swarm.wakeup());
+        let asks = self.swarms.iter().any(|swarm| swarm.waits());
         let paced = self.pace.wakeup(self.uploads.waits(), asks);
         swarms.chain(paced).chain([self.rest_at]).min()
     }
 
     /// Whether a chunk that a peer is sending is of use. A driver asks before it spends work on it.
     pub fn expects(&self, from: PeerId, release: ManifestId, index: u32) -> bool {
-        self.swarms.get(&release).is_some_and(|swarm| swarm.expects(from, index))
+        self.swarms.get(release).is_some_and(|swarm| swarm.expects(from, index))
     }
 
     /// The newest release of each channel that this node follows, and where it stands.
@@ -174,7 +174,7 @@ impl Node {
 
     /// A release as the mesh holds it, once it has a place here.
     pub fn swarm(&self, release: ManifestId) -> Option<&Swarm> {
-        self.swarms.get(&release).map(Box::as_ref)
+        self.swarms.get(release)
     }
 
     /// How fast it may send and fetch.
@@ -298,7 +298,7 @@ impl Node {
 
     fn advance_swarms(&mut self, now: Time) {
         let Self { swarms, pace, rng, outputs, .. } = self;
-        for swarm in swarms.values_mut() {
+        for swarm in swarms.iter_mut() {
             let release = swarm.release();
             swarm.expire_promises(now);
             say(outputs, release, swarm.asks_within(pace.down(), now, rng));
@@ -319,7 +319,7 @@ impl Node {
         for update in updates.values_mut() {
             let release = update.listed.manifest;
             let filled = matches!(update.stage, Stage::Filling | Stage::Complete)
-                && swarms.get(&release).is_some_and(|swarm| swarm.held().is_full());
+                && swarms.get(release).is_some_and(|swarm| swarm.held().is_full());
             if filled && matches!(update.stage, Stage::Filling) {
                 update.stage = Stage::Complete;
                 outputs.push_back(Output::Event(Event::Complete(release)));
@@ -333,14 +333,14 @@ impl Node {
 
     fn grant_uploads(&mut self, now: Time) {
         let Self { uploads, pace, swarms, rng, outputs, .. } = self;
-        if swarms.values_mut().any(|swarm| swarm.choice_reopened(now)) {
+        if swarms.iter_mut().any(|swarm| swarm.choice_reopened(now)) {
             uploads.unpark();
         }
         let budget = pace.up();
         while budget.allows()
             && let Some(Grant { to, release, index }) = uploads.grant(&mut SwarmsChoice { swarms, rng, now })
         {
-            budget.spend(swarms.get(&release).map_or(0, |swarm| swarm.chunk_bytes(index)));
+            budget.spend(swarms.get(release).map_or(0, |swarm| swarm.chunk_bytes(index)));
             outputs.push_back(Output::Upload { to, release, index });
         }
     }
@@ -360,27 +360,27 @@ fn say(outputs: &mut VecDeque<Output>, release: ManifestId, asks: Vec<(PeerId, A
 
 /// The swarms of a seed choose what it sends.
 struct SwarmsChoice<'a> {
-    swarms: &'a mut BTreeMap<ManifestId, Box<Swarm>>,
+    swarms: &'a mut Swarms,
     rng: &'a mut Rng,
     now: Time,
 }
 
 impl Chooser for SwarmsChoice<'_> {
     fn choose(&mut self, peer: PeerId, release: ManifestId) -> Option<u32> {
-        self.swarms.get_mut(&release)?.choose_for(peer, self.now, self.rng)
+        self.swarms.get_mut(release)?.choose_for(peer, self.now, self.rng)
     }
 
     fn named(&mut self, peer: PeerId, release: ManifestId, index: u32) {
-        if let Some(swarm) = self.swarms.get_mut(&release) {
+        if let Some(swarm) = self.swarms.get_mut(release) {
             swarm.named(peer, index, self.now);
         }
     }
 
     fn claims(&self, peer: PeerId, release: ManifestId, index: u32) -> bool {
-        self.swarms.get(&release).is_some_and(|swarm| swarm.claims(peer, index))
+        self.swarms.get(release).is_some_and(|swarm| swarm.claims(peer, index))
     }
 
     fn keeps_fifths(&self, peer: PeerId) -> u32 {
-        self.swarms.values().map(|swarm| swarm.keeps_fifths(peer)).max().unwrap_or(0)
+        self.swarms.iter().map(|swarm| swarm.keeps_fifths(peer)).max().unwrap_or(0)
     }
 }

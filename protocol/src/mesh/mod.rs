@@ -20,6 +20,7 @@ mod picker;
 mod source;
 mod spread;
 mod swarm;
+mod swarms;
 mod uploads;
 
 pub use bucket::Bucket;
@@ -28,6 +29,7 @@ pub use peers::Peers;
 pub use picker::Picker;
 pub use spread::Spread;
 pub use swarm::{Ask, Swarm, Tally};
+pub use swarms::Swarms;
 pub use uploads::{Chooser, Grant, Uploads};
 
 use serde::{Deserialize, Serialize};

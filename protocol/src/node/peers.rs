@@ -14,7 +14,7 @@ impl Node {
         self.peers.connected(peer);
         let hello = Hello { features: 0, repository: self.trust.repository(), role: self.config.role };
         self.send(peer, Message::Hello(hello));
-        let holdings: Vec<Message> = self.swarms.values().map(|swarm| holdings(swarm, true)).collect();
+        let holdings: Vec<Message> = self.swarms.iter().map(|swarm| holdings(swarm, true)).collect();
         holdings.into_iter().for_each(|message| self.send(peer, message));
     }
 
@@ -25,7 +25,7 @@ impl Node {
         self.rest_at = Time::default();
         self.uploads.peer_left(peer);
         self.refresh.peer_left(peer);
-        self.swarms.values_mut().for_each(|swarm| swarm.peer_left(peer));
+        self.swarms.iter_mut().for_each(|swarm| swarm.peer_left(peer));
         for update in self.updates.values_mut() {
             if let Stage::Fetching(fetch) = &mut update.stage {
                 fetch.peer_left(peer);
@@ -62,19 +62,19 @@ impl Node {
             }
             Message::Holdings(told) => self.peer_holds(now, from, role, told),
             Message::Gained(Chunks { release, indexes }) => {
-                if let Some(swarm) = self.swarms.get_mut(release) {
+                if let Some(swarm) = self.swarms.get_mut(*release) {
                     swarm.peer_gained(from, indexes);
                 }
             }
             Message::Want(want) => self.want(from, want),
             Message::Credit(Credit { release, chunks }) => {
-                if self.config.role == Role::Seed && self.swarms.contains_key(release) {
+                if self.config.role == Role::Seed && self.swarms.get(*release).is_some() {
                     self.uploads.credit(from, *release, *chunks);
                 }
             }
             Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, *release, indexes),
             Message::Refuse(Chunks { release, indexes }) => {
-                if let Some(swarm) = self.swarms.get_mut(release) {
+                if let Some(swarm) = self.swarms.get_mut(*release) {
                     indexes.iter().for_each(|index| swarm.refused(from, *index));
                 }
             }
@@ -94,7 +94,7 @@ impl Node {
     }
 
     pub(super) fn peer_holds(&mut self, now: Time, from: PeerId, role: Role, told: &Holdings) {
-        let Some(swarm) = self.swarms.get_mut(&told.release) else { return };
+        let Some(swarm) = self.swarms.get_mut(told.release) else { return };
         let chunks = swarm.held().len();
         let held = match told.held.as_slice() {
             [] => Some(Bitmap::full(chunks)),

@@ -54,7 +54,7 @@ impl Node {
         let current: Vec<ManifestId> = self.updates.values().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
         let told = holdings(&swarm, true);
-        self.swarms.insert(release, Box::new(swarm));
+        self.swarms.insert(swarm);
         let to = self.peers.devices_first().collect();
         self.outputs.push_back(Output::SendAll { to, message: told });
     }
@@ -70,13 +70,13 @@ impl Node {
     ) {
         match verdict {
             Verdict::Unwanted => {
-                if let Some(swarm) = self.swarms.get_mut(&release) {
+                if let Some(swarm) = self.swarms.get_mut(release) {
                     swarm.unneeded(from, index, bytes);
                 }
             }
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
             Verdict::Stored => {
-                let Some(swarm) = self.swarms.get_mut(&release) else { return };
+                let Some(swarm) = self.swarms.get_mut(release) else { return };
                 // What compression saved was asked for, and did not come.
                 self.pace.down().give_back(swarm.chunk_bytes(index).saturating_sub(bytes));
                 let asks = swarm.arrived(from, index, bytes, now);
@@ -97,7 +97,7 @@ impl Node {
         // An applied tree is never written to, nor one that is being applied.
         let filling = |update: &mut Update| matches!(update.stage, Stage::Filling | Stage::Complete);
         let replaceable = self.update_mut(release).is_some_and(filling);
-        if let Some(swarm) = self.swarms.get_mut(&release) {
+        if let Some(swarm) = self.swarms.get_mut(release) {
             swarm.spoilt(index, replaceable);
         }
         if self.peers.role(to).is_some() {
@@ -116,7 +116,7 @@ impl Node {
         match fault {
             ApplyFault::Failed(why) => self.blocked(now, release, why),
             ApplyFault::Damaged(indexes) => {
-                if let Some(swarm) = self.swarms.get_mut(&release) {
+                if let Some(swarm) = self.swarms.get_mut(release) {
                     indexes.iter().for_each(|index| swarm.spoilt(*index, true));
                 }
                 if let Some(update) = self.update_mut(release) {
@@ -152,9 +152,9 @@ impl Node {
 
     pub(super) fn forget(&mut self, unneeded: impl Fn(&Swarm) -> bool) {
         let releases: Vec<ManifestId> =
-            self.swarms.values().filter(|swarm| unneeded(swarm)).map(|swarm| swarm.release()).collect();
+            self.swarms.iter().filter(|swarm| unneeded(swarm)).map(|swarm| swarm.release()).collect();
         for release in releases {
-            self.swarms.remove(&release);
+            self.swarms.remove(release);
             self.uploads.forget(release);
             self.outputs.push_back(Output::Forget(release));
         }
