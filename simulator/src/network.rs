@@ -7,7 +7,7 @@ use crate::scenario::{Access, HostId, Model, Scenario};
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::limits::PEERS_MAX;
 use protocol::rng::Rng;
-use protocol::time::Span;
+use protocol::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A chunk on its way.
@@ -44,6 +44,8 @@ pub struct Port {
 struct Connection {
     ends: (HostId, HostId),
     state: State,
+    /// When the last message to either end arrives.
+    last_at: (Time, Time),
 }
 
 /// How far a connection can be used.
@@ -126,6 +128,15 @@ impl Network {
         if low == host { high } else { low }
     }
 
+    /// When a message on a connection arrives that would at `at`, but for those said before it.
+    pub fn in_order(&mut self, peer: PeerId, to: HostId, at: Time) -> Time {
+        let connection = self.connection_mut(peer);
+        let (low, high) = &mut connection.last_at;
+        let last_at = if connection.ends.0 == to { low } else { high };
+        *last_at = at.max(*last_at);
+        *last_at
+    }
+
     /// Both ends of a connection.
     pub fn ends(&self, peer: PeerId) -> [HostId; 2] {
         let (low, high) = self.connection(peer).ends;
@@ -150,15 +161,14 @@ impl Network {
     /// A new connection.
     pub fn connect(&mut self, a: HostId, b: HostId) -> PeerId {
         let peer = PeerId(self.connections.len() as u64);
-        self.connections.push(Connection { ends: pair(a, b), state: State::Open });
+        self.connections.push(Connection { ends: pair(a, b), state: State::Open, last_at: Default::default() });
         self.newest.insert(pair(a, b), peer);
         peer
     }
 
     /// A connection goes from one state to the next. Returns false if it was there already.
     pub fn change(&mut self, peer: PeerId, state: State) -> bool {
-        let at = usize::try_from(peer.0).expect("connections fit in memory");
-        std::mem::replace(&mut self.connections[at].state, state) != state
+        std::mem::replace(&mut self.connection_mut(peer).state, state) != state
     }
 
     /// Two hosts never speak again.
@@ -184,6 +194,10 @@ impl Network {
 
     fn connection(&self, peer: PeerId) -> &Connection {
         &self.connections[usize::try_from(peer.0).expect("connections fit in memory")]
+    }
+
+    fn connection_mut(&mut self, peer: PeerId) -> &mut Connection {
+        &mut self.connections[usize::try_from(peer.0).expect("connections fit in memory")]
     }
 }
 
@@ -226,6 +240,17 @@ fn peers(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_message_never_overtakes_a_long_one_of_the_same_connection() {
+        let scenario = Scenario::parse(include_str!("../scenarios/tiny.toml"), "tiny.toml").unwrap();
+        let mut network = Network::new(&scenario, &scenario.troubles(&[0; 32]), &[0; 32]);
+        let [seed, laptop] = [HostId::SEED, HostId(1)];
+        let peer = network.connect(seed, laptop);
+        assert_eq!(network.in_order(peer, laptop, Time(500)), Time(500));
+        assert_eq!(network.in_order(peer, laptop, Time(400)), Time(500));
+        assert_eq!(network.in_order(peer, seed, Time(400)), Time(400));
+    }
 
     #[test]
     fn a_classroom_knows_each_other() {

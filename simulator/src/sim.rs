@@ -280,6 +280,7 @@ impl Sim<'_> {
         let arrives = passed + self.network.latency(from, to);
         // Most find the downlink free, and need no event but their end.
         let at = arrives + self.network.port(to).down.carrying(said.wire_bytes);
+        let at = self.network.in_order(peer, to, at);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
     }
 
