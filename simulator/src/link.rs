@@ -34,7 +34,7 @@ impl<T> Uplink<T> {
         self.control_free_at
     }
 
-    /// Queues a parcel of so many bytes. Returns when it ends and [`Link::passed`] is to be asked, if none was queued
+    /// Queues a parcel of so many bytes. Returns when it ends and [`Uplink::passed`] is to be asked, if none was queued
     /// before.
     pub fn push(&mut self, parcel: T, bytes: u64, now: Time) -> Option<Time> {
         self.parcels.push_back((bytes, parcel));
