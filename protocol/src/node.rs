@@ -71,8 +71,8 @@ pub struct Node {
     tell_more_at: Time,
     may_tell: usize,
     said_head: Option<trust::Head>,
-    /// Metadata, documents and what is filled are looked at again now: what only moves chunks does not touch them, and
-    /// chunks are nearly all that happens.
+    /// When metadata, documents and what is filled are looked at again at the latest: what only moves chunks does not
+    /// touch them, and chunks are nearly all that happens.
     rest_at: Time,
     rng: Rng,
     outputs: VecDeque<Output>,

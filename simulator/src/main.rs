@@ -96,7 +96,7 @@ struct RunArgs {
 }
 
 /// What glibc looks for when a program starts, and what makes it ask for huge pages: a run looks at thousands of hosts
-/// in turn, and without them it waits for the page table a sixth of its time.
+/// in turn, and without them it waits for the page table at every one.
 const HUGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
 fn main() -> ExitCode {

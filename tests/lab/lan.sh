@@ -29,7 +29,7 @@ host() { # name number
 case $verb in
 up)
   ip netns add "$switch"
-  # A switch has no firewall; where the kernel's bridge has one, it costs each frame a twentieth of its way.
+  # A switch has no firewall; where the kernel's bridge has one, each frame would pass it for nothing.
   ip netns exec "$switch" sysctl -qe -w net.bridge.bridge-nf-call-{iptables,ip6tables,arptables}=0
   # Without snooping, mDNS reaches everybody; without delay, a cable that is put in works at once.
   ip -n "$switch" link add bridge type bridge mcast_snooping 0 forward_delay 0

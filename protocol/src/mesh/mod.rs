@@ -1,10 +1,10 @@
 //! WHO HAS IT: which peers hold which chunks of a release, what to ask of whom, what to send to whom.
 //!
 //! This wing knows chunks by their index in a release's chunk list and never touches bytes, keys or
-//! manifests. A [`Swarm`] is one release as this node and its peers hold it; [`Uploads`] is what
-//! peers have asked of this node; [`Spread`] is how a seed chooses what to send to a peer that leaves
-//! the choice to it; [`Picker`] orders chunks by rarity; [`Pace`] says how fast. Methods return what should be said or done;
-//! `node.rs` turns that into outputs.
+//! manifests. A [`Swarm`] is one release as this node and its peers hold it, and [`Swarms`] are all in
+//! which the node takes part; [`Uploads`] is what peers have asked of this node; [`Spread`] is how a seed
+//! chooses what to send to a peer that leaves the choice to it; [`Picker`] orders chunks by rarity;
+//! [`Pace`] says how fast. Methods return what should be said or done; `node.rs` turns that into outputs.
 //!
 //! The policy in one breath: a device asks its fellow devices for chunks that they announced, rarest
 //! first, and gives each seed a credit of chunks to send unasked; a seed spends the credit on chunks

@@ -22,6 +22,7 @@ impl Node {
         if !self.peers.left(peer) {
             return;
         }
+        // A peer may also leave because of what it sent with a chunk.
         self.rest_at = Time::default();
         self.uploads.peer_left(peer);
         self.refresh.peer_left(peer);
