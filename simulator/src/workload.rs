@@ -179,11 +179,11 @@ impl Publisher {
         let channel_bytes = signed(version, now, body, &self.keys.channel);
         let targets_bytes = signed(1, Time::default(), self.keys.targets_body(), &self.keys.targets);
         let meta = BTreeMap::from([
-            (Role::Targets.file_name(None), FileMeta::of(1, &targets_bytes)),
-            (channel.file_name(None), FileMeta::of(version, &channel_bytes)),
+            (Role::Targets.meta_name(), FileMeta::of(1, &targets_bytes)),
+            (channel.meta_name(), FileMeta::of(version, &channel_bytes)),
         ]);
         let snapshot_bytes = signed(version, now, Snapshot { meta }, &self.keys.snapshot);
-        let meta = BTreeMap::from([(Role::Snapshot.file_name(None), FileMeta::of(version, &snapshot_bytes))]);
+        let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(version, &snapshot_bytes))]);
         let body = Timestamp { meta, signed_at: Some(Date::new(wall_clock(now))) };
         let timestamp_bytes = signed(version, now, body, &self.keys.timestamp);
         let files = [

@@ -244,12 +244,12 @@ fn sign_release(
     let mut files = Vec::new();
     for Signing { role, key, signed } in signings {
         let bytes = sign(&signed, &[&key]);
-        meta.insert(role.file_name(None), FileMeta::of(signed.version, &bytes));
+        meta.insert(role.meta_name(), FileMeta::of(signed.version, &bytes));
         files.push((role, Some(signed.version), bytes));
     }
     let snapshot = Signed::new(snapshot_version, after(now, SNAPSHOT_LIFE_S), Snapshot { meta });
     let snapshot = sign(&snapshot, &[snapshot_key]);
-    let meta = BTreeMap::from([(Role::Snapshot.file_name(None), FileMeta::of(snapshot_version, &snapshot))]);
+    let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(snapshot_version, &snapshot))]);
     let timestamp = Timestamp { meta, signed_at: Some(Date::new(now)) };
     let timestamp = Signed::new(timestamp_version, after(now, TIMESTAMP_LIFE_S), timestamp);
     files.push((Role::Snapshot, Some(snapshot_version), snapshot));

@@ -161,7 +161,6 @@ fn publish_with(
             (attributes.mtime_s, attributes.mtime_ns) = (mtime_s, 0);
         }
     }
-    keep_freed_memory();
     let files: Vec<&Captured> = captured.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).collect();
     let content = thread::scope(|scope| {
         let cutter = Cutter::start(scope, workers.min(CUTTING_THREADS_MAX), &tree, &files);
@@ -170,13 +169,6 @@ fn publish_with(
     })?;
     let manifest = manifest(target, options, captured, &content);
     write_documents(repository, target, manifest, &content)
-}
-
-/// The allocator gives memory back to the system when more than twice its largest block so far is free at the end of
-/// a heap, and takes it again page by page for the next chunk: a tenth of a publish. One large block, never touched,
-/// teaches it to keep what the pipeline, which is bounded, uses over and over.
-fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CaptureError> {

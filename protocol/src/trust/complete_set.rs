@@ -4,9 +4,9 @@
 use super::date::Date;
 use super::envelope::Signed;
 use super::held::Held;
-use super::key::Key;
-use super::metadata::{Authority, DelegatedRole, Root, Snapshot, TargetFile, Targets, Timestamp};
+use super::metadata::{Root, Snapshot, Targets, Timestamp};
 use super::role::Role;
+use super::search::{Edge, Found, search};
 use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,45 +113,26 @@ impl CompleteSet {
 }
 
 /// The targets of all roles, each where the search for its path ends.
-fn found_targets(roles: &BTreeMap<Role, Held<Targets>>) -> Vec<(String, Target)> {
-    let files: BTreeMap<&Role, &Targets> = roles.iter().map(|(role, held)| (role, &held.signed.body)).collect();
-    let paths: BTreeSet<&String> = files.values().flat_map(|targets| targets.targets.keys()).collect();
+fn found_targets<'a>(roles: &'a BTreeMap<Role, Held<Targets>>) -> Vec<(String, Target)> {
+    // Few delegations lead to many paths, and to check a signature takes long.
+    let mut vouched: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    let paths: BTreeSet<&String> = roles.values().flat_map(|held| held.signed.body.targets.keys()).collect();
     let found = paths.into_iter().filter_map(|path| {
-        let file = find(&files, path)?;
+        let top = &roles.get(&Role::Targets)?.signed.body;
+        let open = |edge: Edge<'a>| {
+            let held = roles.get(&edge.role()).ok_or(())?;
+            let vouched = vouched.entry((edge.delegator, &edge.delegation.name));
+            vouched.or_insert_with(|| edge.vouches_for(held)).then_some(&held.signed.body).ok_or(())
+        };
+        let Found::File(file) = search(top, path, open) else { return None };
         let target = Target { length: file.length, sha256: file.sha256()?, custom: file.custom.clone() };
         Some((path.clone(), target))
     });
     found.collect()
 }
 
-/// The search of TUF (section 5.6.7), through one level of delegations: the top-level role's own word
-/// first, then its delegations in order, until one has the path or is terminating.
-fn find<'a>(files: &BTreeMap<&Role, &'a Targets>, path: &str) -> Option<&'a TargetFile> {
-    let top = files.get(&Role::Targets)?;
-    if let Some(own) = top.targets.get(path) {
-        return Some(own);
-    }
-    for role in top.delegations.iter().flat_map(|all| &all.roles).filter(|role| role.may_name(path)) {
-        let file = files.get(&Role::Delegated(role.name.clone())).and_then(|targets| targets.targets.get(path));
-        if file.is_some() || role.terminating {
-            return file;
-        }
-    }
-    None
-}
-
-impl Targets {
-    /// Who may sign for the delegated role `name`, with the keys.
-    pub(super) fn delegation(&self, name: &str) -> Option<(&Authority, &BTreeMap<String, Key>)> {
-        let delegations = self.delegations.as_ref()?;
-        let DelegatedRole { authority, .. } = delegations.roles.iter().find(|role| role.name == name)?;
-        Some((authority, &delegations.keys))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::Delegations;
     use super::super::sample::{SIGNED_AT, Sample};
     use super::super::sign::sign;
     use super::super::trusted_set::TrustedSet;
@@ -187,42 +168,5 @@ mod tests {
         let mut set = TrustedSet::pin(&sign(&root, &[&super::super::sample::secret_key(1)])).unwrap();
         repository.offer_all(&mut set);
         assert_eq!(set.freshness(UnixTime(0)), Freshness::Stale { role: Role::Root, expired_s: 60 });
-    }
-
-    #[test]
-    fn the_search_goes_in_order_and_ends_with_a_terminating_role() {
-        let file = |length| TargetFile { length, hashes: BTreeMap::new(), custom: None };
-        let naming = |length, paths: &[&str]| Targets {
-            targets: paths.iter().map(|path| ((*path).to_owned(), file(length))).collect(),
-            delegations: None,
-        };
-        let role = |name: &str, terminating, pattern: &str| DelegatedRole {
-            name: name.to_owned(),
-            authority: Authority { keyids: vec![], threshold: 1 },
-            terminating,
-            paths: Some(vec![pattern.to_owned()]),
-            path_hash_prefixes: None,
-        };
-        let roles = vec![
-            role("a", false, "x/*"),
-            role("b", true, "x/b*"),
-            role("absent", true, "y/*"),
-            role("c", false, "*/*"),
-        ];
-        let top =
-            Targets { targets: BTreeMap::new(), delegations: Some(Delegations { roles, ..Delegations::default() }) };
-        let (a, b) = (naming(1, &["x/1", "x/b1"]), naming(2, &["x/1", "x/b1", "x/b2"]));
-        let c = naming(3, &["x/1", "x/3", "x/b3", "y/1", "z/1"]);
-        let delegated = |name: &str| Role::Delegated(name.to_owned());
-        let names = [Role::Targets, delegated("a"), delegated("b"), delegated("c")];
-        let files: BTreeMap<&Role, &Targets> = names.iter().zip([&top, &a, &b, &c]).collect();
-        let found = |path| find(&files, path).map(|file| file.length);
-        assert_eq!(found("x/1"), Some(1), "the first that has it");
-        assert_eq!(found("x/b1"), Some(1));
-        assert_eq!(found("x/b2"), Some(2), "a role without it passes on");
-        assert_eq!(found("x/3"), Some(3), "a role that may not name it is passed over");
-        assert_eq!(found("x/b3"), None, "a terminating role ends the search");
-        assert_eq!(found("y/1"), None, "even one that is not here");
-        assert_eq!(found("z/1"), Some(3));
     }
 }

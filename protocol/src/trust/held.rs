@@ -2,7 +2,7 @@
 
 use super::envelope::{Body, Envelope, Signed};
 use super::key::Key;
-use super::metadata::{Authority, FileMeta, Root};
+use super::metadata::{Authority, Digests, FileMeta, Root};
 use super::role::Role;
 use super::verify::verify;
 use sha2::{Digest, Sha256};
@@ -19,8 +19,8 @@ pub struct Held<B>(Arc<File<B>>);
 pub struct File<B> {
     /// As it came.
     pub bytes: Arc<[u8]>,
-    /// SHA-256 of that.
-    pub sha256: [u8; 32],
+    /// Digests of that.
+    pub digests: Digests,
     /// SHA-256 of what the signatures are over.
     pub signed_sha256: [u8; 32],
     /// What it says.
@@ -32,7 +32,7 @@ impl<B> Held<B> {
     pub fn new(bytes: &[u8], envelope: Envelope<B>) -> Self {
         Held(Arc::new(File {
             bytes: bytes.into(),
-            sha256: digest(bytes),
+            digests: Digests::of(bytes),
             signed_sha256: digest(&envelope.canonical),
             signed: envelope.signed,
         }))
@@ -40,7 +40,7 @@ impl<B> Held<B> {
 
     /// Whether this is the file that `named` names.
     pub fn is(&self, named: &FileMeta) -> bool {
-        self.signed.version == named.version && named.names(self.bytes.len() as u64, &self.sha256)
+        self.signed.version == named.version && named.names(self.bytes.len() as u64, &self.digests)
     }
 }
 

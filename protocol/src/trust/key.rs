@@ -1,11 +1,15 @@
-//! Public keys in TUF's form, and their ids.
+//! Public keys in TUF's form, their ids, and what they check.
+
+#[cfg(feature = "interop-keys")]
+mod interop;
 
 use super::json::Json;
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The only key type, and its scheme, that this code judges; a key of another type counts nothing.
+/// The only key type, and its scheme, that Homeroom signs with and judges; a key of another type counts nothing. The
+/// feature `interop-keys` adds those of other people's repositories, for tests beside other TUF programs.
 pub const ED25519: &str = "ed25519";
 
 /// A public key as metadata states it.
@@ -37,13 +41,17 @@ impl Key {
     }
 
     /// The key to check signatures with; nothing if its type is not known here or it is no key.
-    pub fn verifying_key(&self) -> Option<VerifyingKey> {
+    pub fn public_key(&self) -> Option<PublicKey> {
+        #[cfg(feature = "interop-keys")]
+        if self.keytype != ED25519 {
+            return interop::InteropKey::of(self).map(PublicKey::Interop);
+        }
         if self.keytype != ED25519 || self.scheme != ED25519 {
             return None;
         }
         let mut bytes = [0; 32];
         hex::decode_to_slice(&self.keyval.public, &mut bytes).ok()?;
-        VerifyingKey::from_bytes(&bytes).ok()
+        VerifyingKey::from_bytes(&bytes).ok().map(PublicKey::Ed25519)
     }
 
     /// The id under which our metadata lists the key: SHA-256 of the key's canonical form, in
@@ -55,6 +63,39 @@ impl Key {
             [member("keytype", &self.keytype), member("scheme", &self.scheme), ("keyval".to_owned(), keyval)].into(),
         );
         hex::encode(Sha256::digest(key.canonical()))
+    }
+}
+
+/// A key that signatures are checked with.
+#[derive(Debug)]
+pub enum PublicKey {
+    /// Of Ed25519.
+    Ed25519(VerifyingKey),
+    /// Of another repository.
+    #[cfg(feature = "interop-keys")]
+    Interop(interop::InteropKey),
+}
+
+impl PublicKey {
+    /// Whether the signature is this key's over the message. `verify_strict` refuses keys of small order and a second
+    /// spelling of a signature.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            PublicKey::Ed25519(key) => {
+                Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+            }
+            #[cfg(feature = "interop-keys")]
+            PublicKey::Interop(key) => key.verifies(message, signature),
+        }
+    }
+
+    /// What makes it the key that it is, however metadata spells it.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            PublicKey::Ed25519(key) => key.as_bytes(),
+            #[cfg(feature = "interop-keys")]
+            PublicKey::Interop(key) => key.bytes(),
+        }
     }
 }
 
@@ -76,10 +117,10 @@ mod tests {
     #[test]
     fn what_is_no_ed25519_key_checks_nothing() {
         let good = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        assert!(key(good).verifying_key().is_some());
-        assert!(key(&good[2..]).verifying_key().is_none());
-        assert!(key("zz").verifying_key().is_none());
-        assert!(Key { scheme: "ed448".into(), ..key(good) }.verifying_key().is_none());
-        assert!(Key { keytype: "rsa".into(), ..key(good) }.verifying_key().is_none());
+        assert!(key(good).public_key().is_some());
+        assert!(key(&good[2..]).public_key().is_none());
+        assert!(key("zz").public_key().is_none());
+        assert!(Key { scheme: "ed448".into(), ..key(good) }.public_key().is_none());
+        assert!(Key { keytype: "rsa".into(), ..key(good) }.public_key().is_none());
     }
 }

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::role::{Role, check_delegated_name};
 use crate::limits;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that may sign for a role, and how many of them must.
@@ -24,7 +24,8 @@ pub struct Authority {
 /// Who may sign as what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
-    /// Whether files have versioned names; always true here.
+    /// Whether files have versioned names: always, in Homeroom's own repositories.
+    #[serde(default)]
     pub consistent_snapshot: bool,
     /// Keys by id.
     pub keys: BTreeMap<String, Key>,
@@ -150,9 +151,6 @@ impl Body for Root {
     const BYTES_MAX: u64 = limits::ROOT_BYTES_MAX;
 
     fn check(&self) -> Result<(), MetadataError> {
-        if !self.consistent_snapshot {
-            return Err(MetadataError::Unlawful("consistent_snapshot is false"));
-        }
         for role in [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets] {
             let authority = self.roles.get(role.name());
             authority.ok_or(MetadataError::Unlawful("one of the four top-level roles is missing"))?.check()?;
@@ -184,7 +182,7 @@ impl Body for Timestamp {
 impl Snapshot {
     /// The version of a targets file that belongs to this snapshot.
     pub fn file(&self, role: &Role) -> Option<&FileMeta> {
-        self.meta.get(&role.file_name(None))
+        self.meta.get(&role.meta_name())
     }
 }
 
@@ -207,18 +205,20 @@ impl FileMeta {
         FileMeta { version, length: Some(bytes.len() as u64), hashes: Some(hashes) }
     }
 
-    /// Whether a file of this length and SHA-256 has the length and hash stated here, if any are.
-    pub fn names(&self, bytes: u64, sha256: &[u8; 32]) -> bool {
+    /// Whether a file of this length and these digests has the length and hashes stated here, if any are.
+    pub fn names(&self, bytes: u64, digests: &Digests) -> bool {
         self.length.is_none_or(|length| length == bytes)
-            && self.hashes.as_ref().is_none_or(|hashes| sha256_of(hashes).as_ref() == Some(sha256))
+            && self.hashes.as_ref().is_none_or(|hashes| digests.are(hashes))
     }
 
     fn check(&self) -> Result<(), MetadataError> {
         if self.version == 0 {
             return Err(MetadataError::Unlawful("it names version 0 of a file; versions count from 1"));
         }
-        if self.hashes.as_ref().is_some_and(|hashes| sha256_of(hashes).is_none()) {
-            return Err(MetadataError::Unlawful("it states hashes of a file, and no proper SHA-256 among them"));
+        if !self.hashes.as_ref().is_none_or(Digests::may_be) {
+            return Err(MetadataError::Unlawful(
+                "it states hashes of a file, and no proper SHA-256 or SHA-512 among them",
+            ));
         }
         Ok(())
     }
@@ -227,14 +227,50 @@ impl FileMeta {
 impl TargetFile {
     /// The SHA-256 of its bytes, if stated.
     pub fn sha256(&self) -> Option<[u8; 32]> {
-        sha256_of(&self.hashes)
+        let mut digest = [0; 32];
+        hex::decode_to_slice(self.hashes.get(SHA256)?, &mut digest).ok()?;
+        Some(digest)
+    }
+
+    /// Whether these bytes are the file.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        self.length == bytes.len() as u64 && Digests::of(bytes).are(&self.hashes)
     }
 }
 
-fn sha256_of(hashes: &BTreeMap<String, String>) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    hex::decode_to_slice(hashes.get("sha256")?, &mut digest).ok()?;
-    Some(digest)
+const SHA256: &str = "sha256";
+const SHA512: &str = "sha512";
+
+/// What metadata may name a file by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// SHA-256.
+    pub sha256: [u8; 32],
+    sha512: [u8; 64],
+}
+
+impl Digests {
+    /// Those of a file's bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Digests { sha256: Sha256::digest(bytes).into(), sha512: Sha512::digest(bytes).into() }
+    }
+
+    /// Whether every hash that is known here is right, and one is.
+    fn are(&self, hashes: &BTreeMap<String, String>) -> bool {
+        self.fit(hashes, |stated, digest| stated == digest)
+    }
+
+    /// Whether some file could have these hashes.
+    fn may_be(hashes: &BTreeMap<String, String>) -> bool {
+        Digests { sha256: [0; 32], sha512: [0; 64] }.fit(hashes, |stated, digest| stated.len() == digest.len())
+    }
+
+    fn fit(&self, hashes: &BTreeMap<String, String>, fits: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+        let digests = [(SHA256, &self.sha256[..]), (SHA512, &self.sha512)];
+        let mut known = digests.into_iter().filter_map(|(name, digest)| Some((hashes.get(name)?, digest))).peekable();
+        known.peek().is_some()
+            && known.all(|(text, digest)| hex::decode(text).is_ok_and(|stated| fits(&stated, digest)))
+    }
 }
 
 impl Body for Targets {

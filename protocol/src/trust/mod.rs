@@ -13,7 +13,7 @@
 //!
 //! In reading order: [`json`] (one reading of a file, one form to sign), [`date`], [`role`], [`key`],
 //! [`envelope`] (what all files share), [`metadata`] (the four kinds of file), [`verify`] (the one signature check), [`delegation`] (who
-//! may name which path), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side.
+//! may name which path), [`search`] (where the search for a path ends), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side.
 
 pub mod complete_set;
 pub mod date;
@@ -25,6 +25,7 @@ pub mod key;
 pub mod metadata;
 pub mod rejection;
 pub mod role;
+pub mod search;
 pub mod sign;
 pub mod trusted_set;
 pub mod verify;
@@ -32,7 +33,7 @@ pub mod verify;
 pub use complete_set::{Freshness, Target};
 pub use rejection::{Blame, Rejection};
 pub use role::Role;
-pub use trusted_set::{Accepted, Head, Need, RestoreError, TrustedSet};
+pub use trusted_set::{Accepted, Head, Need, Resolution, RestoreError, TrustedSet};
 
 #[cfg(test)]
 mod attacks;

@@ -107,7 +107,7 @@ impl Sample {
     }
 
     pub fn snapshot_body(&self) -> Snapshot {
-        let meta = |role: Role, version| (role.file_name(None), FileMeta::of(version, &self.file(&role)));
+        let meta = |role: Role, version| (role.meta_name(), FileMeta::of(version, &self.file(&role)));
         Snapshot { meta: BTreeMap::from([meta(Role::Targets, self.targets), meta(os(), self.os)]) }
     }
 

@@ -1,13 +1,14 @@
 //! The publisher's side: secret keys, and files signed with them. Nothing here draws randomness or
 //! touches a disk; the caller brings the bytes of a new key and stores its text.
 
-use super::envelope::{Body, Signed};
+use super::envelope::{Body, Envelope, MetadataError, Signed};
 use super::json::Json;
 use super::key::Key;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signer, SigningKey};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 /// A secret Ed25519 key.
 pub struct SecretKey(SigningKey);
@@ -63,6 +64,18 @@ pub fn sign<B: Body>(signed: &Signed<B>, keys: &[&SecretKey]) -> Vec<u8> {
         .map(|key| Signature { keyid: key.public().id(), sig: hex::encode(key.0.sign(&canonical).to_bytes()) })
         .collect();
     serde_json::to_vec(&File { signatures, signed }).expect("metadata types serialise to JSON")
+}
+
+/// The same file with one more signature; whatever else it says, and in whatever words, it goes on saying.
+pub fn add_signature<B: Body>(file: &[u8], key: &SecretKey) -> Result<Vec<u8>, MetadataError> {
+    let Envelope { canonical, .. } = Envelope::<B>::parse(file)?;
+    let mut file: Value = serde_json::from_slice(file).map_err(MetadataError::Shape)?;
+    let id = key.public().id();
+    let signatures = file.get_mut("signatures").and_then(Value::as_array_mut);
+    let signatures = signatures.ok_or(MetadataError::Unlawful("it has no list \"signatures\""))?;
+    signatures.retain(|signature| signature["keyid"] != id);
+    signatures.push(json!({ "keyid": id, "sig": hex::encode(key.0.sign(&canonical).to_bytes()) }));
+    serde_json::to_vec(&file).map_err(MetadataError::Shape)
 }
 
 #[cfg(test)]

@@ -15,15 +15,16 @@
 use super::complete_set::{CompleteSet, Freshness, Target};
 use super::envelope::{Body, Envelope, Signed, stated_version};
 use super::held::{Held, digest};
-use super::metadata::{FileMeta, Root, Snapshot, Targets, Timestamp};
+use super::metadata::{Digests, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp};
 use super::rejection::Rejection;
 use super::role::Role;
-use super::verify::verify;
+use super::search::{Edge, Found, search};
+use super::verify::{SignatureError, verify};
 use crate::id::RepositoryId;
 use crate::limits;
 use crate::time::UnixTime;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 mod stored;
@@ -70,6 +71,20 @@ pub struct Need {
     pub bytes_max: u64,
 }
 
+/// What the newest files say about a path.
+#[derive(Debug)]
+pub enum Resolution<'a> {
+    /// It is this file.
+    File(&'a TargetFile),
+    /// Nobody who may name it does.
+    Nothing,
+    /// This file decides, and is missing.
+    Needs(Need),
+    /// This role decides, and either the snapshot does not name it, or whoever delegates the path to it does not
+    /// vouch for the file that is here.
+    Broken(Role),
+}
+
 /// What an offered file did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -80,17 +95,24 @@ pub enum Accepted {
 }
 
 impl TrustedSet {
-    /// Trusts a repository by the bytes of version 1 of its root, which a person vouches for.
+    /// Trusts a repository by the bytes of version 1 of its root, which a person vouches for, and which names it.
     pub fn pin(root: &[u8]) -> Result<Self, Rejection> {
-        let envelope = parse::<Root>(&Role::Root, root)?;
-        if envelope.signed.version != 1 {
-            return Err(Rejection::RootVersion { expected: 1, found: envelope.signed.version });
+        let set = Self::from_root(root)?;
+        match set.root().version {
+            1 => Ok(set),
+            found => Err(Rejection::RootVersion { expected: 1, found }),
         }
+    }
+
+    /// Trusts a repository by the bytes of any of its roots. Older ones are of no use then, and the repository's name
+    /// is one that no other node knows it by.
+    pub fn from_root(root: &[u8]) -> Result<Self, Rejection> {
+        let envelope = parse::<Root>(&Role::Root, root)?;
         check_root_signed_by(&envelope, &envelope.signed.body)?;
         let root = Held::new(root, envelope);
         Ok(TrustedSet {
-            repository: RepositoryId(root.sha256),
-            roots: BTreeMap::from([(1, root)]),
+            repository: RepositoryId(root.digests.sha256),
+            roots: BTreeMap::from([(root.signed.version, root)]),
             timestamp: None,
             snapshot: None,
             roles: BTreeMap::new(),
@@ -151,15 +173,33 @@ impl TrustedSet {
         let Some(snapshot) = self.newest_snapshot() else {
             return vec![Need::of(Role::Snapshot, timestamp.signed.body.snapshot(), limits::SNAPSHOT_BYTES_MAX)];
         };
-        let missing = |role: Role| {
-            let file = snapshot.signed.body.file(&role)?;
-            let held = self.roles.get(&role).is_some_and(|held| held.is(file));
-            (!held).then(|| Need::of(role, file, limits::TARGETS_BYTES_MAX))
+        let (_, missing) = self.delegation_tree(snapshot);
+        missing
+    }
+
+    /// Who says what about a path, as far as the newest files are here. Unlike [`TrustedSet::needs`] it asks for no
+    /// file that does not decide it.
+    pub fn resolve(&self, path: &str) -> Resolution<'_> {
+        let need = |role: Role| match self.needs().into_iter().find(|need| need.role <= role) {
+            Some(first) => Resolution::Needs(first),
+            None => Resolution::Broken(role),
         };
-        if let Some(targets) = missing(Role::Targets) {
-            return vec![targets];
+        let Some(snapshot) = self.newest_snapshot() else { return need(Role::Snapshot) };
+        let Some(top) = self.newest_targets(snapshot, &Role::Targets) else { return need(Role::Targets) };
+        let open = |edge: Edge<'_>| {
+            let role = edge.role();
+            let Some(file) = snapshot.signed.body.file(&role) else { return Err(Resolution::Broken(role)) };
+            match self.newest_targets(snapshot, &role) {
+                Some(held) if edge.vouches_for(held) => Ok(&held.signed.body),
+                Some(_) => Err(Resolution::Broken(role)),
+                None => Err(Resolution::Needs(Need::of(role, file, limits::TARGETS_BYTES_MAX))),
+            }
+        };
+        match search(&top.signed.body, path, open) {
+            Found::File(file) => Resolution::File(file),
+            Found::Nothing => Resolution::Nothing,
+            Found::Stopped(stop) => stop,
         }
-        self.delegated_roles().into_iter().filter_map(missing).collect()
     }
 
     /// Judges a file that somebody offers as `role`'s, and takes it in if it is believed.
@@ -281,24 +321,42 @@ impl TrustedSet {
         if self.roles.get(role).is_some_and(|held| *held.bytes == *bytes && held.is(file)) {
             return Ok(Accepted::AlreadyKnown);
         }
-        let (authority, keys) = match role {
-            Role::Delegated(name) => self.delegator(snapshot).ok_or_else(|| early(Role::Targets))?.delegation(name),
-            _ => Some((self.root().body.authority(role), &self.root().body.keys)),
-        }
-        .ok_or_else(unknown)?;
-        let envelope = parse_named::<Targets>(role, bytes, file)?;
-        verify(&envelope, authority, keys).map_err(|source| Rejection::Signatures { role: role.clone(), source })?;
-
-        let held = Held::new(bytes, envelope);
+        let (tree, missing) = self.delegation_tree(snapshot);
+        let edges = tree.iter().flat_map(|(name, held)| held.signed.body.edges(name));
+        let delegated = edges.filter(|edge| edge.delegation.name == role.name());
+        let mut authorities: Vec<_> = delegated.map(|edge| (&edge.delegation.authority, edge.keys)).collect();
         if *role == Role::Targets {
-            let targets = held.signed.clone();
-            self.roles.retain(|role, held| match targets.body.delegation(role.name()) {
-                Some((authority, keys)) => held.verifies(authority, keys),
-                None => false,
-            });
+            authorities = vec![(self.root().body.authority(role), &self.root().body.keys)];
         }
-        self.roles.insert(role.clone(), held);
+        if authorities.is_empty() {
+            return Err(missing.into_iter().next().map_or_else(unknown, |need| early(need.role)));
+        }
+        let envelope = parse_named::<Targets>(role, bytes, file)?;
+        // One delegator that vouches for it is enough to keep it; a search asks the one that it came from.
+        let mut verdicts = authorities.into_iter().map(|(authority, keys)| verify(&envelope, authority, keys));
+        let first = verdicts.next().unwrap_or(Err(SignatureError::Unsigned));
+        first
+            .or_else(|first| if verdicts.any(|verdict| verdict.is_ok()) { Ok(()) } else { Err(first) })
+            .map_err(|source| Rejection::Signatures { role: role.clone(), source })?;
+        self.roles.insert(role.clone(), Held::new(bytes, envelope));
+        self.drop_disowned();
         Ok(Accepted::New)
+    }
+
+    /// Forgets the files of roles for which nobody vouches any more.
+    fn drop_disowned(&mut self) {
+        let mut vouched = BTreeSet::from([Role::Targets]);
+        let mut pending = vec![Role::Targets];
+        while let Some(role) = pending.pop() {
+            for edge in self.roles.get(&role).iter().flat_map(|held| held.signed.body.edges(role.name())) {
+                let child = edge.role();
+                if !vouched.contains(&child) && self.roles.get(&child).is_some_and(|held| edge.vouches_for(held)) {
+                    vouched.insert(child.clone());
+                    pending.push(child);
+                }
+            }
+        }
+        self.roles.retain(|role, _| vouched.contains(role));
     }
 
     fn check_top_level<B>(&self, role: &Role, envelope: &Envelope<B>) -> Result<(), Rejection> {
@@ -318,26 +376,40 @@ impl TrustedSet {
         self.snapshot.as_ref().filter(|held| held.is(named))
     }
 
-    /// The targets file of `snapshot`, if it is here.
-    fn delegator(&self, snapshot: &Held<Snapshot>) -> Option<&Targets> {
-        let named = snapshot.signed.body.file(&Role::Targets)?;
-        self.roles.get(&Role::Targets).filter(|held| held.is(named)).map(|held| &held.signed.body)
+    /// The targets file of a role that belongs to `snapshot`, if it is here.
+    fn newest_targets(&self, snapshot: &Held<Snapshot>, role: &Role) -> Option<&Held<Targets>> {
+        let named = snapshot.signed.body.file(role)?;
+        self.roles.get(role).filter(|held| held.is(named))
     }
 
-    /// The roles that the newest targets file delegates to.
-    fn delegated_roles(&self) -> Vec<Role> {
-        let targets = self.roles.get(&Role::Targets).map(|held| &held.signed.body);
-        let delegations = targets.and_then(|targets| targets.delegations.as_ref());
-        delegations.iter().flat_map(|all| &all.roles).map(|role| Role::Delegated(role.name.clone())).collect()
+    /// All roles from the top-level targets down, each before those to which it delegates: the files that are here by
+    /// name, and those that are missing. Of so many delegations as a search follows at most.
+    fn delegation_tree<'a>(&'a self, snapshot: &Held<Snapshot>) -> (Vec<(&'a str, &'a Held<Targets>)>, Vec<Need>) {
+        let (mut held, mut missing) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::from([Role::Targets]);
+        let mut pending = VecDeque::from([Role::Targets]);
+        while let Some(role) = pending.pop_front() {
+            let Some(file) = snapshot.signed.body.file(&role) else { continue };
+            let Some((role, found)) = self.roles.get_key_value(&role).filter(|(_, held)| held.is(file)) else {
+                missing.push(Need::of(role, file, limits::TARGETS_BYTES_MAX));
+                continue;
+            };
+            held.push((role.name(), found));
+            for child in found.signed.body.edges(role.name()).map(|edge| edge.role()) {
+                if seen.len() <= limits::DELEGATIONS_MAX && seen.insert(child.clone()) {
+                    pending.push_back(child);
+                }
+            }
+        }
+        (held, missing)
     }
 
     /// Puts the newest files, all of which are here, in use.
     fn complete_newest(&mut self) {
         let (Some(timestamp), Some(snapshot)) = (&self.timestamp, self.newest_snapshot()) else { return };
         // A role that left the snapshot may still be held; it belongs to no set any more.
-        let belongs = |role: &Role, held: &Held<Targets>| snapshot.signed.body.file(role).is_some_and(|f| held.is(f));
-        let roles = self.roles.iter().filter(|(role, held)| belongs(role, held));
-        let roles = roles.map(|(role, held)| (role.clone(), held.clone())).collect();
+        let (tree, _) = self.delegation_tree(snapshot);
+        let roles = tree.into_iter().map(|(name, held)| (Role::from_name(name), held.clone())).collect();
         self.complete = Some(CompleteSet::new(timestamp.clone(), snapshot.clone(), roles));
     }
 }
@@ -364,7 +436,7 @@ fn parse<B: Body>(role: &Role, bytes: &[u8]) -> Result<Envelope<B>, Rejection> {
 /// is refused before anything is built from it.
 fn parse_named<B: Body>(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<Envelope<B>, Rejection> {
     let (role, expected) = (role.clone(), named.version);
-    if !named.names(bytes.len() as u64, &digest(bytes)) {
+    if !named.names(bytes.len() as u64, &Digests::of(bytes)) {
         return Err(match stated_version(bytes) {
             Some(found) if found != expected => Rejection::OtherVersion { role, expected, found },
             _ => Rejection::Altered { role, version: expected },

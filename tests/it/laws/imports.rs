@@ -10,7 +10,7 @@ const HEAVY: [&str; 4] = ["tokio", "libp2p", "rusqlite", "mdns-sd"];
 /// Each outside library with the only places that may name it.
 const LIBRARIES: [(&str, &[&str]); 11] = [
     ("ciborium", &["protocol/src/cbor.rs"]),
-    ("clap", &["node/src/commands/", "simulator/src/main.rs", "tests/bench/swarm/"]),
+    ("clap", &["node/src/commands/", "node/examples/", "simulator/src/main.rs", "tests/bench/swarm/"]),
     ("ed25519_dalek", &["protocol/src/trust/"]),
     ("fastcdc", &["protocol/src/content/chunker.rs"]),
     ("indicatif", &["node/src/commands/"]),

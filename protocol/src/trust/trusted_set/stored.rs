@@ -43,6 +43,15 @@ impl TrustedSet {
     /// Judges stored files anew. A spoiled one is left out, so that it is fetched again; only without
     /// root version 1 there is nothing to trust.
     pub fn restore<Bytes: AsRef<[u8]>>(files: impl IntoIterator<Item = (String, Bytes)>) -> Result<Self, RestoreError> {
+        let files: Vec<(String, Bytes)> = files.into_iter().collect();
+        let first = files.iter().find(|(name, _)| *name == stored_name(1, &Role::Root)).ok_or(RestoreError::NoRoot)?;
+        let mut set = TrustedSet::pin(first.1.as_ref()).map_err(RestoreError::Root)?;
+        set.recall(files);
+        Ok(set)
+    }
+
+    /// Takes in what of these stored files can be believed, as it was when they were stored.
+    pub fn recall<Bytes: AsRef<[u8]>>(&mut self, files: impl IntoIterator<Item = (String, Bytes)>) {
         let mut stored: BTreeMap<Role, BTreeMap<u64, Bytes>> = BTreeMap::new();
         for (name, bytes) in files {
             if let Some((version, role)) = parse_stored_name(&name) {
@@ -51,25 +60,22 @@ impl TrustedSet {
         }
         let roots = stored.remove(&Role::Root).unwrap_or_default();
         let timestamps = stored.remove(&Role::Timestamp).unwrap_or_default();
-        let first = roots.get(&1).ok_or(RestoreError::NoRoot)?;
-        let mut set = TrustedSet::pin(first.as_ref()).map_err(RestoreError::Root)?;
-        for root in roots.values().skip(1) {
-            let _ = set.offer(&Role::Root, root.as_ref());
+        for root in roots.values() {
+            let _ = self.offer(&Role::Root, root.as_ref());
         }
         // At most two timestamps were stored: the complete set's, and a newer one. Each picks, by
         // version and hash, the files that belong to it; `Role`'s order is that of the chain.
         for timestamp in timestamps.values() {
-            let _ = set.offer(&Role::Timestamp, timestamp.as_ref());
+            let _ = self.offer(&Role::Timestamp, timestamp.as_ref());
             for (role, versions) in &stored {
                 for bytes in versions.values() {
-                    let _ = set.offer(role, bytes.as_ref());
+                    let _ = self.offer(role, bytes.as_ref());
                 }
             }
         }
         if let Some((_, newest)) = stored.get(&Role::Snapshot).and_then(BTreeMap::last_key_value) {
-            set.restore_floor(newest.as_ref());
+            self.restore_floor(newest.as_ref());
         }
-        Ok(set)
     }
 
     /// Takes back a stored snapshot that a newer timestamp had overtaken. No file names it any more, but
