@@ -8,6 +8,7 @@ mod class;
 mod disks;
 mod interop;
 mod judge;
+mod keys;
 mod kills;
 mod lab;
 mod laws;

@@ -4,7 +4,9 @@ mod apply;
 mod demo;
 mod enroll;
 mod init;
+mod key;
 mod publish;
+mod root;
 mod run;
 mod status;
 
@@ -50,6 +52,12 @@ enum Verb {
     Demo(demo::Arguments),
     /// Make an empty repository and the keys that sign for it
     Init(init::Arguments),
+    /// Make, name and encrypt the keys that sign
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// Draft, sign and rotate the root, which says whose keys count
+    #[command(subcommand)]
+    Root(root::Verb),
     /// Publish a directory as a new release of a channel
     Publish(publish::Arguments),
     /// Fix a device's publisher and channel, once
@@ -95,6 +103,8 @@ pub fn main() -> ExitCode {
     let result = match verb {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Key(verb) => key::run(&verb),
+        Verb::Root(verb) => root::run(&verb),
         Verb::Publish(arguments) => publish::run(arguments),
         Verb::Enroll(arguments) => enroll::run(arguments),
         Verb::Run(arguments) => run::run(arguments),

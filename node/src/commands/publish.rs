@@ -1,5 +1,6 @@
 //! `homeroom publish`.
 
+use super::key::ask_password;
 use super::{default_keys, now};
 use crate::publisher::{files, metadata};
 use crate::report::megabytes;
@@ -101,7 +102,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     let entry = Target { length: published.manifest_bytes, sha256: published.manifest.0, custom: None };
-    metadata::list_release(&repo, &keys, target.channel.as_str(), &target.to_string(), entry, now)
+    metadata::list_release(&repo, (&keys, ask_password), &target.channel, &target.to_string(), entry, now)
         .with_context(|| format!("cannot sign {target}"))?;
     if json {
         println!("{}", as_json(&published))

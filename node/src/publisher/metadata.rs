@@ -1,46 +1,18 @@
-//! What the publisher signs: an empty repository first, then one release after the other.
+//! How a release comes to be listed.
 
-use super::files::{FileError, ReadError, SignedFile, file_error, read, write_release};
-use super::keys::{KeyDirectory, KeyError};
+use super::files::{FileError, ReadError, read, write_release};
+use super::keys::{AskPassword, KeyDirectory, KeyError};
+use super::signing::{Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
+use protocol::content::name::ChannelName;
 use protocol::limits;
 use protocol::time::UnixTime;
 use protocol::trust::complete_set::CompleteSet;
-use protocol::trust::date::Date;
 use protocol::trust::delegation::matches;
 use protocol::trust::envelope::Signed;
-use protocol::trust::metadata::{
-    Authority, DelegatedRole, Delegations, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp,
-};
-use protocol::trust::role::{RoleNameError, check_delegated_name};
-use protocol::trust::sign::{SecretKey, sign};
-use protocol::trust::{Head, Rejection, Role, Target};
+use protocol::trust::metadata::{Authority, DelegatedRole, TargetFile, Targets};
+use protocol::trust::{Head, Rejection, Role, Target, TrustedSet};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-
-const DAY_S: i64 = 86_400;
-/// How long a signed file stays fresh. A timestamp's life is how long a school may be offline.
-const ROOT_LIFE_S: i64 = 730 * DAY_S;
-const TARGETS_LIFE_S: i64 = 365 * DAY_S;
-const SNAPSHOT_LIFE_S: i64 = 365 * DAY_S;
-const TIMESTAMP_LIFE_S: i64 = 90 * DAY_S;
-
-/// Why no repository was made.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// There is one.
-    #[error("{} exists already: a repository was made here before; choose another place", path.display())]
-    Exists {
-        /// Its metadata.
-        path: PathBuf,
-    },
-    /// A key could not be made.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A file could not be written.
-    #[error(transparent)]
-    File(#[from] FileError),
-}
 
 /// Why a release was not listed. The repository serves what it served before.
 #[derive(Debug, thiserror::Error)]
@@ -50,15 +22,6 @@ pub enum ListError {
     Exists {
         /// The target's path.
         path: String,
-    },
-    /// The channel's name cannot name a role.
-    #[error(transparent)]
-    ChannelName(#[from] RoleNameError),
-    /// The channel's name would match other channels' paths.
-    #[error("{channel:?} cannot name a channel: it contains one of * ? [")]
-    Wildcard {
-        /// The channel.
-        channel: String,
     },
     /// The path is not the channel's.
     #[error("{path:?} is not of the form {channel}/NAME")]
@@ -93,60 +56,29 @@ pub enum ListError {
     File(#[from] FileError),
 }
 
-/// Makes the metadata of an empty repository in `repo`, and its keys in `keys`: one each for root,
-/// targets, snapshot and timestamp.
-pub fn create(repo: &Path, keys: &Path, now: UnixTime) -> Result<(), CreateError> {
-    let directory = repo.join("metadata");
-    if directory.exists() {
-        return Err(CreateError::Exists { path: directory });
-    }
-    fs::create_dir_all(repo).map_err(|source| file_error("create", repo, source))?;
-    let keys = KeyDirectory::create(keys)?;
-    let [root, targets, snapshot, timestamp] =
-        [Role::Root, Role::Targets, Role::Snapshot, Role::Timestamp].map(|role| keys.create_key(&role));
-    let (root, targets, snapshot, timestamp) = (root?, targets?, snapshot?, timestamp?);
-
-    let mut body = Root { consistent_snapshot: true, keys: BTreeMap::new(), roles: BTreeMap::new() };
-    for (role, key) in
-        [(Role::Root, &root), (Role::Targets, &targets), (Role::Snapshot, &snapshot), (Role::Timestamp, &timestamp)]
-    {
-        let key = key.public();
-        body.roles.insert(role.name().to_owned(), Authority { keyids: vec![key.id()], threshold: 1 });
-        body.keys.insert(key.id(), key);
-    }
-    let root = sign(&Signed::new(1, after(now, ROOT_LIFE_S), body), &[&root]);
-    let first = Targets { targets: BTreeMap::new(), delegations: Some(Delegations::default()) };
-    let mut files = vec![(Role::Root, Some(1), root)];
-    let targets =
-        Signing { role: Role::Targets, key: targets, signed: Signed::new(1, after(now, TARGETS_LIFE_S), first) };
-    files.extend(sign_release(vec![targets], BTreeMap::new(), [0, 0], (&snapshot, &timestamp), now));
-    fs::create_dir(&directory).map_err(|source| file_error("create", &directory, source))?;
-    Ok(write_release(&directory, &files)?)
-}
-
 /// Lists one more target in `channel`, at `path`, and puts it out: signs the channel's file, the
 /// snapshot and the timestamp anew, and the top-level targets if the channel is new to it or half of
 /// its life is over. Returns the head that devices will see.
 pub fn list_release(
     repo: &Path,
-    keys: &Path,
-    channel: &str,
+    (keys, ask_password): (&Path, AskPassword),
+    channel: &ChannelName,
     path: &str,
     target: Target,
     now: UnixTime,
 ) -> Result<Head, ListError> {
-    check_names(channel, path)?;
-    let directory = KeyDirectory::open(keys)?;
+    if !matches(&pattern(channel), path) {
+        return Err(ListError::ForeignPath { channel: channel.to_string(), path: path.to_owned() });
+    }
+    let directory = KeyDirectory::open(keys, ask_password)?;
     let set = read(repo)?;
     let complete = set.complete().expect("a set that needs nothing is complete");
-    // A clock that was set back must not sign what is older than the last release.
-    let now = complete.timestamp().body.signed_at.map_or(now, |signed_at| now.max(signed_at.unix_time()));
+    let now = not_before(complete, now);
 
-    let signings = changed_targets(complete, &directory, channel, path, target, now)?;
+    let signings = changed_targets(&set, complete, &directory, channel, path, target, now)?;
     let meta = complete.snapshot().body.meta.clone();
     let versions = [complete.snapshot().version, complete.timestamp().version];
-    let (snapshot, timestamp) = (directory.load(&Role::Snapshot)?, directory.load(&Role::Timestamp)?);
-    let files = sign_release(signings, meta, versions, (&snapshot, &timestamp), now);
+    let files = sign_release(signings, meta, versions, &Signers::of(&set.root().body, &directory)?, now);
 
     let mut judge = set.clone();
     // A device asks for the timestamp first, and for a channel's file last.
@@ -161,38 +93,21 @@ pub fn list_release(
     Ok(head)
 }
 
-fn check_names(channel: &str, path: &str) -> Result<(), ListError> {
-    check_delegated_name(channel)?;
-    if channel.contains(['*', '?', '[']) {
-        return Err(ListError::Wildcard { channel: channel.to_owned() });
-    }
-    if !matches(&pattern(channel), path) {
-        return Err(ListError::ForeignPath { channel: channel.to_owned(), path: path.to_owned() });
-    }
-    Ok(())
-}
-
-fn pattern(channel: &str) -> String {
+fn pattern(channel: &ChannelName) -> String {
     format!("{channel}/*")
-}
-
-/// A targets file that is about to be signed.
-struct Signing {
-    role: Role,
-    key: SecretKey,
-    signed: Signed<Targets>,
 }
 
 /// The targets files that change when `channel` lists one more target, the channel's own first.
 fn changed_targets(
+    set: &TrustedSet,
     complete: &CompleteSet,
     keys: &KeyDirectory,
-    channel: &str,
+    channel: &ChannelName,
     path: &str,
     target: Target,
     now: UnixTime,
 ) -> Result<Vec<Signing>, ListError> {
-    let role = Role::Delegated(channel.to_owned());
+    let role = Role::Delegated(channel.to_string());
     let expires = after(now, TARGETS_LIFE_S);
     let mut signed = match complete.role(&role) {
         Some(before) => Signed::new(before.version + 1, expires, before.body.clone()),
@@ -207,15 +122,18 @@ fn changed_targets(
     let top = complete.role(&Role::Targets).expect("a complete set has targets");
     let mut body = top.body.clone();
     let delegations = body.delegations.get_or_insert_default();
-    let known = delegations.roles.iter().any(|role| role.name == channel);
-    let key = if known { keys.load(&role)? } else { keys.load_or_create(&role)? };
+    let known = delegations.roles.iter().find(|role| role.name == channel.as_str());
+    let (known, signers) = match known {
+        Some(delegated) => (true, keys.signers(&role, &delegated.authority)?),
+        None => (false, vec![keys.load_or_create(&role)?]),
+    };
     if !known {
         if delegations.roles.len() == limits::DELEGATIONS_MAX {
             return Err(ListError::TooManyChannels(limits::DELEGATIONS_MAX));
         }
-        let public = key.public();
+        let public = signers[0].public();
         delegations.roles.push(DelegatedRole {
-            name: channel.to_owned(),
+            name: channel.to_string(),
             authority: Authority { keyids: vec![public.id()], threshold: 1 },
             terminating: true,
             paths: Some(vec![pattern(channel)]),
@@ -223,48 +141,23 @@ fn changed_targets(
         });
         delegations.keys.insert(public.id(), public);
     }
-    let mut signings = vec![Signing { role, key, signed }];
+    let mut signings = vec![Signing { role, keys: signers, signed }];
     if !known || top.expires < after(now, TARGETS_LIFE_S / 2) {
         let signed = Signed::new(top.version + 1, expires, body);
-        signings.push(Signing { role: Role::Targets, key: keys.load(&Role::Targets)?, signed });
+        let keys = keys.signers(&Role::Targets, set.root().body.authority(&Role::Targets))?;
+        signings.push(Signing { role: Role::Targets, keys, signed });
     }
     Ok(signings)
 }
 
-/// Signs the changed targets files, a snapshot that names them beside those of `meta`, and a timestamp
-/// that names the snapshot, in this order. `versions` are those of the snapshot and timestamp before.
-fn sign_release(
-    signings: Vec<Signing>,
-    mut meta: BTreeMap<String, FileMeta>,
-    versions: [u64; 2],
-    (snapshot_key, timestamp_key): (&SecretKey, &SecretKey),
-    now: UnixTime,
-) -> Vec<SignedFile> {
-    let [snapshot_version, timestamp_version] = versions.map(|version| version + 1);
-    let mut files = Vec::new();
-    for Signing { role, key, signed } in signings {
-        let bytes = sign(&signed, &[&key]);
-        meta.insert(role.meta_name(), FileMeta::of(signed.version, &bytes));
-        files.push((role, Some(signed.version), bytes));
-    }
-    let snapshot = Signed::new(snapshot_version, after(now, SNAPSHOT_LIFE_S), Snapshot { meta });
-    let snapshot = sign(&snapshot, &[snapshot_key]);
-    let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(snapshot_version, &snapshot))]);
-    let timestamp = Timestamp { meta, signed_at: Some(Date::new(now)) };
-    let timestamp = Signed::new(timestamp_version, after(now, TIMESTAMP_LIFE_S), timestamp);
-    files.push((Role::Snapshot, Some(snapshot_version), snapshot));
-    files.push((Role::Timestamp, None, sign(&timestamp, &[timestamp_key])));
-    files
-}
-
-fn after(now: UnixTime, life_s: i64) -> Date {
-    Date::new(UnixTime(now.0.saturating_add(life_s)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::founding::{CreateError, create};
+    use super::super::keys::no_password;
+    use super::super::signing::DAY_S;
     use super::*;
-    use protocol::trust::{Freshness, TrustedSet};
+    use protocol::trust::Freshness;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     /// 2026-11-01T00:00:00Z.
@@ -299,7 +192,7 @@ mod tests {
 
         fn list_at(&self, channel: &str, path: &str, now: UnixTime) -> Result<Head, ListError> {
             let target = Target { length: 3, sha256: [7; 32], custom: Some(serde_json::json!({ "epoch": 1 })) };
-            list_release(&self.repo(), &self.keys(), channel, path, target, now)
+            list_release(&self.repo(), (&self.keys(), no_password), &channel.parse().unwrap(), path, target, now)
         }
 
         fn names(&self) -> Vec<String> {
@@ -356,18 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn unusable_names_are_refused() {
+    fn a_channel_lists_what_is_its_own() {
         let desk = Desk::new();
-        for (channel, path) in [
-            ("root", "root/a"),
-            ("a/b", "a/b/c"),
-            ("../x", "../x/a"),
-            ("*", "os/a"),
-            ("os", "apps/a"),
-            ("os", "os/a/b"),
-            ("os", "os"),
-        ] {
-            assert!(desk.list(channel, path).is_err(), "{channel} {path}");
+        for path in ["apps/a", "os/a/b", "os"] {
+            assert!(matches!(desk.list("os", path), Err(ListError::ForeignPath { .. })), "{path}");
         }
         assert_eq!(desk.names().len(), 4);
     }
@@ -382,7 +267,9 @@ mod tests {
             fs::copy(&own, &kept).unwrap();
             fs::copy(other.keys().join(format!("{role}.pem")), &own).unwrap();
             let refused = desk.list("apps", "apps/a.manifest");
-            assert!(matches!(refused, Err(ListError::Refused { role: named, .. }) if named.name() == role));
+            let (place, named) = (desk.keys(), Role::from_name(role));
+            let Err(ListError::Key(KeyError::TooFew { path, role, found: 0, .. })) = refused else { panic!("{role}") };
+            assert_eq!((path, role), (place, named));
             fs::copy(&kept, &own).unwrap();
         }
         assert_eq!(desk.names(), before);
@@ -394,7 +281,7 @@ mod tests {
         let desk = Desk::new();
         desk.list("os", "os/a.manifest").unwrap();
         fs::remove_file(desk.keys().join("os.pem")).unwrap();
-        assert!(matches!(desk.list("os", "os/b.manifest"), Err(ListError::Key(KeyError::Missing { .. }))));
+        assert!(matches!(desk.list("os", "os/b.manifest"), Err(ListError::Key(KeyError::TooFew { .. }))));
     }
 
     #[test]

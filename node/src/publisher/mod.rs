@@ -6,5 +6,8 @@
 //! what the devices would refuse.
 
 pub mod files;
+pub mod founding;
 pub mod keys;
 pub mod metadata;
+pub mod root;
+mod signing;

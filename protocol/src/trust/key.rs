@@ -4,6 +4,8 @@
 mod interop;
 
 use super::json::Json;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePublicKey, EncodePublicKey};
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -37,6 +39,20 @@ impl Key {
             keytype: ED25519.to_owned(),
             scheme: ED25519.to_owned(),
             keyval: KeyValue { public: hex::encode(key.as_bytes()) },
+        }
+    }
+
+    /// Reads an Ed25519 key from PEM, as OpenSSL writes it.
+    pub fn from_pem(text: &str) -> Option<Self> {
+        VerifyingKey::from_public_key_pem(text).ok().map(|key| Self::ed25519(&key))
+    }
+
+    /// The key as PEM, if it is one of Ed25519.
+    pub fn to_pem(&self) -> Option<String> {
+        match self.public_key()? {
+            PublicKey::Ed25519(key) => key.to_public_key_pem(LineEnding::LF).ok(),
+            #[cfg(feature = "interop-keys")]
+            PublicKey::Interop(_) => None,
         }
     }
 
@@ -112,6 +128,18 @@ mod tests {
         // `compute_default_keyid`, securesystemslib 1.6.0, on the public key of RFC 8032 test 1.
         let key = key("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
         assert_eq!(key.id(), "74c181c7ad8a0855d4b55e44d2ba87aabdddb196832571f15f92fece332e4916");
+    }
+
+    #[test]
+    fn a_public_key_is_written_in_the_form_of_rfc_8410() {
+        // Section 10.1.
+        let pem = "-----BEGIN PUBLIC KEY-----\n\
+            MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+            -----END PUBLIC KEY-----\n";
+        let key = key("19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
+        assert_eq!(Key::from_pem(pem), Some(key.clone()));
+        assert_eq!(key.to_pem().as_deref(), Some(pem));
+        assert_eq!(Key::from_pem(&pem[1..]), None);
     }
 
     #[test]

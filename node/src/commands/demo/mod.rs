@@ -17,7 +17,8 @@ pub use interrupt::Interrupted;
 
 use super::{default_keys, now};
 use crate::deploy::{self, Authority, Difference};
-use crate::publisher::metadata;
+use crate::publisher::keys::no_password;
+use crate::publisher::{founding, metadata};
 use crate::report::megabytes;
 use crate::repository::Repository;
 use crate::repository::publish::{PublishError, PublishOptions, Published, publish_tree};
@@ -164,7 +165,7 @@ impl Demo<'_> {
     /// Makes an empty repository, and homes that are enrolled with it.
     fn set_up(&self) -> anyhow::Result<Repository> {
         let path = self.directory.repository();
-        metadata::create(&path, &default_keys(&path), now()?)?;
+        founding::create(&path, &default_keys(&path), now()?)?;
         Repository::create(&path)?;
         let root = path.join("metadata/1.root.json");
         let root = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
@@ -237,7 +238,14 @@ impl Demo<'_> {
         ));
         let sent_before_bytes = class.school_sent_bytes();
         let (repo, entry) = (repository.path(), Target { length: *manifest_bytes, sha256: manifest.0, custom: None });
-        metadata::list_release(repo, &default_keys(repo), CHANNEL, &target.to_string(), entry, now()?)?;
+        metadata::list_release(
+            repo,
+            (&default_keys(repo), no_password),
+            &target.channel,
+            &target.to_string(),
+            entry,
+            now()?,
+        )?;
         let released = switched_at(&repo.join("metadata/timestamp.json"))?;
 
         let mut carrying = self.screen.carrying(*manifest, class.laptops());
