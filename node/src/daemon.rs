@@ -104,14 +104,15 @@ impl Daemon {
         };
         let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
-        let mut origin = None;
-        let mut control = None;
+        let (mut origin, mut control, mut applied) = (None, None, None);
         let (store, trust, role, channel) = match place {
             Place::Home(home) => {
                 control =
                     Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
                 let trust = TrustedSet::restore(home.state.trust()?)?;
                 let channel: ChannelName = home.state.channel()?.parse()?;
+                // A tree that something else laid there has no version, and holds nothing back.
+                applied = home.deployment.current_version().and_then(|version| version.parse().ok());
                 (Store::of_device(*home)?, trust, Role::Device, Some(channel))
             }
             Place::Repository(repository) => {
@@ -137,6 +138,7 @@ impl Daemon {
         let config = Config {
             role,
             channel,
+            applied,
             applies: options.applies,
             has_origin: origin.is_some(),
             strategy: Strategy::default(),

@@ -185,6 +185,7 @@ fn sentence(event: &Event) -> String {
         Event::Heard { channel, version, .. } => format!("{channel} {version} is the newest release"),
         Event::Complete(release) => format!("release {release:?} is here whole"),
         Event::Applied(release) => format!("release {release:?} is applied"),
+        Event::Withdrawn(release) => format!("release {release:?} was withdrawn by its publisher"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),
         Event::MetadataRefused { peer: Some(peer), why } => format!("metadata from {peer} is refused: {why}"),

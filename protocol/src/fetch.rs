@@ -3,7 +3,7 @@
 //! its name.
 
 use crate::id::{DocumentId, PeerId};
-use crate::limits::DOCUMENT_BYTES_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_SLICE_BYTES_MAX};
 use crate::message::{Slice, WantDocument};
 use crate::output::Document;
 use crate::time::{Span, Time};
@@ -115,10 +115,12 @@ impl Fetch {
         }
         let offset = self.received.len() as u64;
         let first = offset == 0;
+        // Only the last may be shorter, lest somebody holds a release up by a byte at a time.
+        let full_bytes = slice.encoded_bytes.saturating_sub(offset).min(DOCUMENT_SLICE_BYTES_MAX.into());
         let lawful = slice.offset == offset
             && !slice.bytes.is_empty()
+            && slice.bytes.len() as u64 == full_bytes
             && slice.encoded_bytes <= self.document.bytes().min(DOCUMENT_BYTES_MAX) + ENCODING_OVERHEAD_BYTES
-            && offset + slice.bytes.len() as u64 <= slice.encoded_bytes
             && slice.base.is_none_or(|base| Some(base) == self.base)
             && (first || slice.base == self.answer_base);
         if !lawful {
@@ -181,11 +183,14 @@ mod tests {
     const ANN: PeerId = PeerId(1);
     const BOB: PeerId = PeerId(2);
     const NOW: Time = Time(1_000_000);
+    /// The first slice of a document that has three bytes more.
+    static HEAD: [u8; DOCUMENT_SLICE_BYTES_MAX as usize] = [7; DOCUMENT_SLICE_BYTES_MAX as usize];
+    const TOTAL_BYTES: u64 = HEAD.len() as u64 + 3;
     const BASE: DocumentId = DocumentId::Manifest(ManifestId([2; 32]));
 
     fn fetch() -> Fetch {
         let path = "stable/tree_1.0.manifest".parse().unwrap();
-        let listed = Listed { path, manifest: ManifestId([1; 32]), manifest_bytes: 6 };
+        let listed = Listed { path, manifest: ManifestId([1; 32]), manifest_bytes: TOTAL_BYTES };
         Fetch::new(Document::Manifest(listed), Some(BASE))
     }
 
@@ -200,21 +205,21 @@ mod tests {
         let (peer, want) = fetch.ask(&[ANN, BOB], &[], NOW).unwrap();
         assert_eq!((peer, want.offset, want.base), (ANN, 0, Some(BASE)));
         assert!(!fetch.needs_peer(NOW), "one peer at a time");
-        let more = fetch.slice(ANN, &slice(0, b"abc", 6), NOW);
-        assert!(matches!(more, Some(Progress::More(WantDocument { offset: 3, .. }))));
-        let whole = fetch.slice(ANN, &slice(3, b"def", 6), NOW);
-        assert!(matches!(whole, Some(Progress::Whole(None, bytes)) if bytes == b"abcdef"));
+        let more = fetch.slice(ANN, &slice(0, &HEAD, TOTAL_BYTES), NOW);
+        assert!(matches!(more, Some(Progress::More(WantDocument { offset: 65_536, .. }))));
+        let whole = fetch.slice(ANN, &slice(HEAD.len() as u64, b"def", TOTAL_BYTES), NOW);
+        assert!(matches!(whole, Some(Progress::Whole(None, bytes)) if bytes == [&HEAD[..], b"def"].concat()));
     }
 
     #[test]
     fn a_peer_that_is_late_is_replaced_and_what_it_sent_is_dropped() {
         let mut fetch = fetch();
         fetch.ask(&[ANN], &[], NOW);
-        fetch.slice(ANN, &slice(0, b"abc", 6), NOW);
+        fetch.slice(ANN, &slice(0, &HEAD, TOTAL_BYTES), NOW);
         let late = fetch.wakeup().unwrap();
         let (peer, want) = fetch.ask(&[ANN, BOB], &[], late).unwrap();
         assert_eq!((peer, want.offset), (BOB, 0));
-        assert!(fetch.slice(ANN, &slice(3, b"def", 6), late).is_none(), "nobody asked it");
+        assert!(fetch.slice(ANN, &slice(HEAD.len() as u64, b"def", TOTAL_BYTES), late).is_none(), "nobody asked it");
     }
 
     #[test]
@@ -223,8 +228,8 @@ mod tests {
         fetch.ask(&[ANN], &[], NOW);
         let late = fetch.wakeup().unwrap();
         assert_eq!(fetch.ask(&[ANN, BOB], &[], late).unwrap().0, BOB);
-        assert!(matches!(fetch.slice(ANN, &slice(0, b"abc", 6), late), Some(Progress::More(_))));
-        assert!(fetch.slice(BOB, &slice(0, b"abc", 6), late).is_none(), "another was faster");
+        assert!(matches!(fetch.slice(ANN, &slice(0, &HEAD, TOTAL_BYTES), late), Some(Progress::More(_))));
+        assert!(fetch.slice(BOB, &slice(0, &HEAD, TOTAL_BYTES), late).is_none(), "another was faster");
         assert_eq!(fetch.giver(), Some(ANN));
     }
 
@@ -261,11 +266,12 @@ mod tests {
     #[test]
     fn absurd_slices_are_called_so() {
         let bad = [
-            slice(1, b"abc", 6),
-            slice(0, b"", 6),
-            slice(0, b"abcdefg", 6),
-            slice(0, b"abc", 7 + ENCODING_OVERHEAD_BYTES),
-            Slice { base: Some(DocumentId::Manifest(ManifestId([9; 32]))), ..slice(0, b"abc", 6) },
+            slice(1, &HEAD, TOTAL_BYTES),
+            slice(0, b"", TOTAL_BYTES),
+            slice(0, &HEAD[1..], TOTAL_BYTES),
+            slice(0, &HEAD, HEAD.len() as u64 - 1),
+            slice(0, &HEAD, TOTAL_BYTES + 1 + ENCODING_OVERHEAD_BYTES),
+            Slice { base: Some(DocumentId::Manifest(ManifestId([9; 32]))), ..slice(0, &HEAD, TOTAL_BYTES) },
         ];
         for bad in bad {
             let mut fetch = fetch();

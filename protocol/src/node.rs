@@ -12,6 +12,7 @@ mod peers;
 mod releases;
 
 use crate::content::name::ChannelName;
+use crate::content::version::Version;
 use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
@@ -40,6 +41,8 @@ pub struct Config {
     pub role: Role,
     /// The channel that a device follows; a seed keeps all.
     pub channel: Option<ChannelName>,
+    /// The version that a device has applied before it starts: it goes forward by itself, never back.
+    pub applied: Option<Version>,
     /// Whether a complete release is applied without being asked.
     pub applies: bool,
     /// Whether there is a static repository to read.

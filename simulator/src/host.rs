@@ -193,6 +193,7 @@ impl Host {
         let config = Config {
             role: if is_seed { Role::Seed } else { Role::Device },
             channel: (!is_seed).then(|| CHANNEL.parse().expect("the workload's channel is a lawful name")),
+            applied: self.applied.map(|position| scene.publisher.version(position)),
             applies: !is_seed,
             has_origin: is_seed,
             strategy: self.strategy,

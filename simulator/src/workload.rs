@@ -7,6 +7,7 @@ use protocol::content::manifest::{
     Attributes, ChunkListRef, ChunkerParameters, Entry, FORMAT, Kind, Manifest, VerifiedManifest,
 };
 use protocol::content::release::Release;
+use protocol::content::version::Version;
 use protocol::id::{ChunkId, ChunkListId, ChunkRef, DocumentId, ManifestId};
 use protocol::input::VerifiedDocument;
 use protocol::rng::Rng;
@@ -101,6 +102,11 @@ impl Publisher {
     /// Which of the releases this is, counted from 0.
     pub fn position(&self, release: ManifestId) -> Option<usize> {
         self.published.iter().position(|published| published.release.id() == release)
+    }
+
+    /// The version of the release at a position.
+    pub fn version(&self, position: usize) -> Version {
+        self.published[position].version.parse().expect("a scenario's versions are lawful")
     }
 
     /// A metadata file of the static repository: of this version, or the newest.

@@ -19,3 +19,4 @@ mod parity;
 mod process;
 mod stranger;
 mod trees;
+mod withdrawn;

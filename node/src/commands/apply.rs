@@ -18,7 +18,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let home = arguments.home.path();
     let Some(answer) = control::ask(&home, Request::Apply)? else {
-        match apply_offline(Home::open(&home)?)? {
+        match apply_offline(Home::open(&home)?, super::now()?)? {
             Offline::Applied(version) => println!("{version} is applied"),
             Offline::AlreadyApplied(version) => println!("{version} is applied already"),
         }

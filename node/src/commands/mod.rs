@@ -6,9 +6,11 @@ mod enroll;
 mod init;
 mod key;
 mod publish;
+mod refresh;
 mod root;
 mod run;
 mod status;
+mod withdraw;
 
 use crate::net::NetworkError;
 use crate::repository::OpenError as RepositoryError;
@@ -60,6 +62,10 @@ enum Verb {
     Root(root::Verb),
     /// Publish a directory as a new release of a channel
     Publish(publish::Arguments),
+    /// Take a release back
+    Withdraw(withdraw::Arguments),
+    /// Say anew that what a repository lists is the newest: once a day, or before 90 days are over
+    Refresh(refresh::Arguments),
     /// Fix a device's publisher and channel, once
     Enroll(enroll::Arguments),
     /// Run a device, or with --seed the school's server
@@ -106,6 +112,8 @@ pub fn main() -> ExitCode {
         Verb::Key(verb) => key::run(&verb),
         Verb::Root(verb) => root::run(&verb),
         Verb::Publish(arguments) => publish::run(arguments),
+        Verb::Withdraw(arguments) => withdraw::run(arguments),
+        Verb::Refresh(arguments) => refresh::run(arguments),
         Verb::Enroll(arguments) => enroll::run(arguments),
         Verb::Run(arguments) => run::run(arguments),
         Verb::Status(arguments) => status::run(arguments),

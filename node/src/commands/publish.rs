@@ -2,7 +2,8 @@
 
 use super::key::ask_password;
 use super::{default_keys, now};
-use crate::publisher::{files, metadata};
+use crate::publisher::desk::Desk;
+use crate::publisher::files;
 use crate::report::megabytes;
 use crate::repository::Repository;
 use crate::repository::publish::{Progress, PublishOptions, Published, publish_tree};
@@ -102,7 +103,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     let entry = Target { length: published.manifest_bytes, sha256: published.manifest.0, custom: None };
-    metadata::list_release(&repo, (&keys, ask_password), &target.channel, &target.to_string(), entry, now)
+    Desk::open(&repo, &keys, ask_password, now)
+        .and_then(|desk| desk.list(&target.channel, &target.to_string(), entry))
         .with_context(|| format!("cannot sign {target}"))?;
     if json {
         println!("{}", as_json(&published))

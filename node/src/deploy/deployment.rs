@@ -93,6 +93,11 @@ impl Deployment {
         self.current.as_deref()
     }
 
+    /// The version that the current tree's name says.
+    pub fn current_version(&self) -> Option<&str> {
+        Some(self.current()?.rsplit_once('-')?.0)
+    }
+
     /// The name of the tree that was current before.
     pub fn previous(&self) -> Option<&str> {
         self.previous.as_deref()

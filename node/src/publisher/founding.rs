@@ -147,8 +147,8 @@ pub fn rotate(
 
 #[cfg(test)]
 mod tests {
+    use super::super::desk::Desk as Publisher;
     use super::super::keys::{create_key, no_password};
-    use super::super::metadata::list_release;
     use super::*;
     use protocol::trust::{Freshness, Head, Target};
 
@@ -178,7 +178,8 @@ mod tests {
 
         fn list(&self, path: &str) -> Head {
             let target = Target { length: 3, sha256: [7; 32], custom: None };
-            list_release(&self.repo(), (&self.keys(), no_password), &"os".parse().unwrap(), path, target, NOW).unwrap()
+            let publisher = Publisher::open(&self.repo(), &self.keys(), no_password, NOW).unwrap();
+            publisher.list(&"os".parse().unwrap(), path, target).unwrap()
         }
 
         /// The next root, in which `role` has another key in the place of its first one, signed by the root's key.

@@ -5,9 +5,9 @@
 //! [`TrustedSet`](protocol::trust::TrustedSet) that every device has, so that no publish can put out
 //! what the devices would refuse.
 
+pub mod desk;
 pub mod files;
 pub mod founding;
 pub mod keys;
-pub mod metadata;
 pub mod root;
 mod signing;

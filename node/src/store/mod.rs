@@ -19,10 +19,12 @@ use crate::net::OutgoingChunk;
 use crate::repository::Repository;
 use anyhow::{Context, bail};
 use home::Home;
+use protocol::content::version::Version;
 use protocol::id::PeerId;
 use protocol::input::{ApplyFault, Input};
 use protocol::message::Message;
-use protocol::trust::TrustedSet;
+use protocol::time::UnixTime;
+use protocol::trust::{Freshness, TrustedSet};
 use protocol::update::Listed;
 use std::sync::mpsc as threads;
 use tokio::sync::mpsc;
@@ -167,12 +169,22 @@ pub enum Offline {
 }
 
 /// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
-pub fn apply_offline(home: Home) -> anyhow::Result<Offline> {
+pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
     let trust = TrustedSet::restore(home.state.trust()?)?;
     let channel = home.state.channel()?;
     let newest = Listed::newest(&trust).into_iter().find(|listed| listed.path.channel.as_str() == channel);
     let listed = newest.context("no release is known yet; run the device until it has found a peer")?;
     let version = listed.path.version.to_string();
+    let current = home.deployment.current_version().and_then(|current| current.parse::<Version>().ok());
+    if let Some(current) = current.filter(|current| listed.path.version < *current) {
+        bail!(
+            "{current} is applied, which is newer than what the publisher lists: {version}; wait for a newer release"
+        );
+    }
+    if let Freshness::Stale { role, expired_s } = trust.freshness(now) {
+        let days = expired_s / 86_400;
+        tracing::warn!("the {role} metadata expired {days} days ago: there may be a newer release than {version}");
+    }
     let incomplete = || format!("{version} is not here whole yet; run the device until it is");
     let release = home.documents.release(listed.manifest).with_context(incomplete)?;
     let (done, _) = mpsc::unbounded_channel();

@@ -14,13 +14,17 @@ use crate::update::{Listed, Stage, Update};
 use std::sync::Arc;
 
 impl Node {
-    /// Looks for newer releases once the metadata is whole.
+    /// Looks for newer releases once the metadata is whole. What the publisher took back meanwhile is given up, unless
+    /// it is applied: then the device stays there until there is something newer.
     pub(super) fn hear_of_releases(&mut self) {
-        for listed in Listed::newest(&self.trust) {
+        let newest = Listed::newest(&self.trust);
+        self.give_up_withdrawn();
+        for listed in newest {
             let channel = listed.path.channel.clone();
             let follows = self.config.role == Role::Seed || self.config.channel.as_ref() == Some(&channel);
             let before = self.updates.get(&channel);
-            if !follows || before.is_some_and(|before| before.listed.manifest == listed.manifest) {
+            let goes_back = self.config.applied.as_ref().is_some_and(|applied| listed.path.version < *applied);
+            if !follows || goes_back || before.is_some_and(|before| before.listed.manifest == listed.manifest) {
                 continue;
             }
             self.outputs.push_back(Output::Event(Event::Heard {
@@ -31,6 +35,22 @@ impl Node {
             let update = Update::new(listed, before.map(Box::as_ref));
             self.outputs.push_back(Output::ReadDocument(update.document()));
             self.updates.insert(channel, Box::new(update));
+        }
+    }
+
+    fn give_up_withdrawn(&mut self) {
+        let listed = |update: &Update| {
+            let targets = self.trust.targets();
+            targets.into_iter().any(|(_, target)| ManifestId(target.sha256) == update.listed.manifest)
+        };
+        let is_applied = |update: &Update| matches!(update.stage, Stage::Applied | Stage::Applying);
+        let keeps = |update: &Update| listed(update) || (is_applied(update) && self.config.role == Role::Device);
+        let withdrawn: Vec<Listed> =
+            self.updates.values().filter(|update| !keeps(update)).map(|update| update.listed.clone()).collect();
+        for Listed { path, manifest, .. } in withdrawn {
+            self.updates.remove(&path.channel);
+            self.forget(|swarm| swarm.release() == manifest);
+            self.outputs.push_back(Output::Event(Event::Withdrawn(manifest)));
         }
     }
 
@@ -106,9 +126,12 @@ impl Node {
     }
 
     pub(super) fn applied(&mut self, release: ManifestId) {
-        if let Some(update) = self.update_mut(release) {
-            update.stage = Stage::Applied;
-            self.outputs.push_back(Output::Event(Event::Applied(release)));
+        let Some(update) = self.update_mut(release) else { return };
+        update.stage = Stage::Applied;
+        let version = update.listed.path.version.clone();
+        self.outputs.push_back(Output::Event(Event::Applied(release)));
+        if self.config.role == Role::Device {
+            self.config.applied = Some(version);
         }
     }
 

@@ -17,8 +17,9 @@ pub use interrupt::Interrupted;
 
 use super::{default_keys, now};
 use crate::deploy::{self, Authority, Difference};
+use crate::publisher::desk::Desk;
+use crate::publisher::founding;
 use crate::publisher::keys::no_password;
-use crate::publisher::{founding, metadata};
 use crate::report::megabytes;
 use crate::repository::Repository;
 use crate::repository::publish::{PublishError, PublishOptions, Published, publish_tree};
@@ -238,14 +239,8 @@ impl Demo<'_> {
         ));
         let sent_before_bytes = class.school_sent_bytes();
         let (repo, entry) = (repository.path(), Target { length: *manifest_bytes, sha256: manifest.0, custom: None });
-        metadata::list_release(
-            repo,
-            (&default_keys(repo), no_password),
-            &target.channel,
-            &target.to_string(),
-            entry,
-            now()?,
-        )?;
+        let desk = Desk::open(repo, &default_keys(repo), no_password, now()?)?;
+        desk.list(&target.channel, &target.to_string(), entry)?;
         let released = switched_at(&repo.join("metadata/timestamp.json"))?;
 
         let mut carrying = self.screen.carrying(*manifest, class.laptops());
