@@ -15,6 +15,7 @@ mod laws;
 mod liars;
 mod mistakes;
 mod needs;
+mod oracle;
 mod parity;
 mod process;
 mod stranger;
