@@ -23,6 +23,10 @@ pub const SNAPSHOT_BYTES_MAX: u64 = 2_000_000;
 pub const TARGETS_BYTES_MAX: u64 = 5_000_000;
 /// Delegated roles visited in one search (go-tuf's bound).
 pub const DELEGATIONS_MAX: usize = 32;
+/// Delegations that one targets file may state: as many hash bins as repositories have, of which a search visits one.
+pub const DELEGATIONS_PER_FILE_MAX: usize = 256;
+/// Roots after the first: one a month for twenty years. Only the root's own keys could make more.
+pub const ROOTS_MAX: usize = 256;
 /// Nesting of a metadata file; the deepest lawful one needs 8.
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Signatures on one metadata file; more could only burn a device's CPU.

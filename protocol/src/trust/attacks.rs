@@ -1,5 +1,6 @@
 //! The attacks that a trusted set withstands. Each test names the situation.
 
+use super::complete_set::Freshness;
 use super::date::Date;
 use super::envelope::Signed;
 use super::metadata::FileMeta;
@@ -9,6 +10,7 @@ use super::sample::{SIGNED_AT, Sample, os, secret_key};
 use super::sign::sign;
 use super::trusted_set::{Accepted, TrustedSet};
 use super::verify::SignatureError;
+use crate::limits;
 use crate::time::UnixTime;
 
 const ROLES: [Role; 4] = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];
@@ -430,4 +432,69 @@ fn a_channel_that_left_the_snapshot_names_nothing_any_more() {
     set.offer(&Role::Snapshot, &snapshot).unwrap();
     assert_eq!(set.head().unwrap().timestamp, 2);
     assert_eq!(set.targets().count(), 0);
+}
+
+#[test]
+fn a_thief_is_shaken_off_though_peers_go_on_telling_what_he_signed() {
+    let first = Sample::release(1);
+    let far = Sample { timestamp: u64::MAX, snapshot: u64::MAX, ..first.clone() };
+    let mut set = far.trusted();
+    let second = Sample { root: 2, timestamp: 2, snapshot: 2, timestamp_keys: vec![8], ..first };
+    set.offer(&Role::Root, &second.file(&Role::Root)).unwrap();
+    for told in 0..2 {
+        let rejection = refuse(&mut set, &Role::Timestamp, &far.file(&Role::Timestamp));
+        assert_eq!(rejection.blame(), Blame::Nobody, "whoever was offline sends such a file");
+        if told == 0 {
+            second.offer_all(&mut set);
+        }
+    }
+    assert_eq!(set.head().unwrap().timestamp, 2);
+}
+
+#[test]
+fn a_key_that_is_spelled_in_two_ways_counts_once() {
+    let repository = Sample { root_keys: (vec![1, 6], 2), ..Sample::release(1) };
+    let mut root = repository.root_body();
+    let mut shouted = secret_key(1).public();
+    shouted.keyval.public = shouted.keyval.public.to_uppercase();
+    assert_ne!(shouted, secret_key(1).public());
+    root.keys.insert("alias".into(), shouted);
+    root.roles.get_mut("root").unwrap().keyids[1] = "alias".into();
+    let signed = sign(&Signed::new(1, Date::new(SIGNED_AT), root), &[&secret_key(1)]);
+    let mut file: serde_json::Value = serde_json::from_slice(&signed).unwrap();
+    let again = serde_json::json!({ "keyid": "alias", "sig": file["signatures"][0]["sig"] });
+    file["signatures"].as_array_mut().unwrap().push(again);
+    let rejection = TrustedSet::pin(file.to_string().as_bytes()).unwrap_err();
+    let Rejection::Signatures { source, .. } = rejection else { panic!("{rejection}") };
+    assert_eq!(source, SignatureError::TooFew { valid: 1, threshold: 2 });
+}
+
+#[test]
+fn a_clock_that_a_thief_set_ahead_is_set_back_by_new_keys() {
+    let first = Sample::release(1);
+    let snapshot = first.file(&Role::Snapshot);
+    let mut ahead = first.timestamp_naming(1, &snapshot);
+    ahead.body.signed_at = Some("2099-01-01T00:00:00Z".parse().unwrap());
+    let mut set = TrustedSet::pin(&first.file(&Role::Root)).unwrap();
+    set.offer(&Role::Timestamp, &sign(&ahead, &[&secret_key(2)])).unwrap();
+    first.offer_rest(&mut set);
+    assert!(matches!(set.freshness(SIGNED_AT), Freshness::Stale { .. }), "everything has expired by 2099");
+    let second = Sample { root: 2, timestamp_keys: vec![8], ..Sample::release(2) };
+    set.offer(&Role::Root, &second.file(&Role::Root)).unwrap();
+    second.offer_all(&mut set);
+    assert_eq!(set.freshness(SIGNED_AT), Freshness::Fresh);
+}
+
+#[test]
+fn roots_without_end_are_not_kept() {
+    let first = Sample::release(1);
+    let mut set = TrustedSet::pin(&first.file(&Role::Root)).unwrap();
+    let root = |version: u64| Sample { root: version, ..first.clone() }.file(&Role::Root);
+    let last = 1 + limits::ROOTS_MAX as u64;
+    for version in 2..=last {
+        set.offer(&Role::Root, &root(version)).unwrap();
+    }
+    let rejection = refuse(&mut set, &Role::Root, &root(last + 1));
+    assert!(matches!(rejection, Rejection::TooManyRoots));
+    assert_eq!(rejection.blame(), Blame::Publisher);
 }

@@ -233,8 +233,8 @@ mod tests {
         let with =
             |roles: Vec<Value>| changed(&Role::Targets, "/signed/delegations", json!({ "keys": {}, "roles": roles }));
         let numbered = |count: usize| (0..count).map(|at| role(&format!("channel{at}"))).collect();
-        assert!(Envelope::<Targets>::parse(&with(numbered(limits::DELEGATIONS_MAX))).is_ok());
-        assert!(Envelope::<Targets>::parse(&with(numbered(limits::DELEGATIONS_MAX + 1))).is_err());
+        assert!(Envelope::<Targets>::parse(&with(numbered(limits::DELEGATIONS_PER_FILE_MAX))).is_ok());
+        assert!(Envelope::<Targets>::parse(&with(numbered(limits::DELEGATIONS_PER_FILE_MAX + 1))).is_err());
         assert!(Envelope::<Targets>::parse(&with(vec![role("os"), role("os")])).is_err());
         assert!(Envelope::<Targets>::parse(&with(vec![role("../os")])).is_ok(), "files are not named so");
         assert!(Envelope::<Targets>::parse(&with(vec![role("")])).is_err());

@@ -282,8 +282,8 @@ impl Body for Targets {
         if delegations.succinct_roles.is_some() {
             return Err(MetadataError::Unlawful("succinct_roles (TAP 15) are not supported"));
         }
-        if delegations.roles.len() > limits::DELEGATIONS_MAX {
-            return Err(MetadataError::Unlawful("more delegated roles than DELEGATIONS_MAX"));
+        if delegations.roles.len() > limits::DELEGATIONS_PER_FILE_MAX {
+            return Err(MetadataError::Unlawful("more delegations than any lawful file has"));
         }
         let mut names = BTreeSet::new();
         for role in &delegations.roles {

@@ -39,3 +39,5 @@ pub use trusted_set::{Accepted, Head, Need, Resolution, RestoreError, TrustedSet
 mod attacks;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod vouched;

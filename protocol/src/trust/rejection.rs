@@ -33,6 +33,9 @@ pub enum Rejection {
         /// What it states.
         found: u64,
     },
+    /// Whoever has the root's keys makes roots without end.
+    #[error("the repository has had as many roots as a device keeps; enroll with a new repository")]
+    TooManyRoots,
     /// Older than what was trusted before.
     #[error("{role} version {found} is older than version {trusted}, which is trusted already")]
     Older {
@@ -131,9 +134,10 @@ impl Rejection {
                 SignatureError::TooFew { .. } => Blame::Nobody,
             },
             Rejection::RootVersion { expected, found } if found < expected => Blame::Peer,
-            Rejection::TakesBack { .. } | Rejection::Equivocation { .. } | Rejection::Misnamed { .. } => {
-                Blame::Publisher
-            }
+            Rejection::TooManyRoots
+            | Rejection::TakesBack { .. }
+            | Rejection::Equivocation { .. }
+            | Rejection::Misnamed { .. } => Blame::Publisher,
             Rejection::RootVersion { .. }
             | Rejection::Older { .. }
             | Rejection::OtherVersion { .. }

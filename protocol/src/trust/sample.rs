@@ -156,6 +156,11 @@ impl Sample {
     /// Offers everything but the root, in the order that the set asks for.
     pub fn offer_all(&self, set: &mut TrustedSet) {
         set.offer(&Role::Timestamp, &self.file(&Role::Timestamp)).unwrap();
+        self.offer_rest(set);
+    }
+
+    /// Offers what the timestamp names, in the order that the set asks for.
+    pub fn offer_rest(&self, set: &mut TrustedSet) {
         while let Some(need) = set.needs().first() {
             set.offer(&need.role, &self.file(&need.role)).unwrap();
         }

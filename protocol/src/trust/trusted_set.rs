@@ -245,6 +245,9 @@ impl TrustedSet {
         }
         check_root_signed_by(&envelope, &trusted.signed.body)?;
         check_root_signed_by(&envelope, &envelope.signed.body)?;
+        if self.roots.len() > limits::ROOTS_MAX {
+            return Err(Rejection::TooManyRoots);
+        }
 
         let revoked = |role| !trusted.signed.body.keys_of(&role).is_subset(&envelope.signed.body.keys_of(&role));
         let forget_floors = revoked(Role::Timestamp) || revoked(Role::Snapshot);

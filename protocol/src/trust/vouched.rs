@@ -1,0 +1,180 @@
+//! Delegations deeper than a channel, and roles that several keys sign, as a trusted set takes them. Each test names the
+//! situation.
+
+use super::date::Date;
+use super::envelope::{Body, Signed};
+use super::metadata::{
+    Authority, DelegatedRole, Delegations, Digests, FileMeta, Snapshot, TargetFile, Targets, Timestamp,
+};
+use super::rejection::{Blame, Rejection};
+use super::role::Role;
+use super::sample::{SIGNED_AT, Sample, secret_key};
+use super::sign::{SecretKey, sign};
+use super::trusted_set::{Resolution, TrustedSet};
+use super::verify::SignatureError;
+use crate::limits::DELEGATIONS_MAX;
+use crate::time::UnixTime;
+use std::collections::BTreeMap;
+
+/// One edge: to whom, signed by which of these keys, how many of them, for which paths.
+type Edge<'a> = (&'a str, &'a [u8], u64, &'a str);
+
+fn signed_by<B: Body>(version: u64, body: B, numbers: &[u8]) -> Vec<u8> {
+    let keys: Vec<SecretKey> = numbers.iter().map(|number| secret_key(*number)).collect();
+    let expires = Date::new(UnixTime(SIGNED_AT.0 + 86_400));
+    sign(&Signed::new(version, expires, body), &keys.iter().collect::<Vec<_>>())
+}
+
+/// A targets file that names these paths, each with a length, and delegates along these edges.
+fn file(paths: &[(&str, u64)], edges: &[Edge]) -> Targets {
+    let hashes = BTreeMap::from([("sha256".to_owned(), "33".repeat(32))]);
+    let target = |(path, length): &(&str, u64)| {
+        ((*path).to_owned(), TargetFile { length: *length, hashes: hashes.clone(), custom: None })
+    };
+    let role = |(name, numbers, threshold, pattern): &Edge| DelegatedRole {
+        name: (*name).to_owned(),
+        authority: Authority {
+            keyids: numbers.iter().map(|number| secret_key(*number).public().id()).collect(),
+            threshold: *threshold,
+        },
+        terminating: false,
+        paths: Some(vec![(*pattern).to_owned()]),
+        path_hash_prefixes: None,
+    };
+    let public = |number: &u8| secret_key(*number).public();
+    let keys = edges.iter().flat_map(|(_, numbers, ..)| numbers.iter().map(public)).map(|key| (key.id(), key));
+    let delegations =
+        Delegations { keys: keys.collect(), roles: edges.iter().map(role).collect(), succinct_roles: None };
+    Targets { targets: paths.iter().map(target).collect(), delegations: Some(delegations) }
+}
+
+/// A set that has the root of `Sample`, a snapshot of these files, and, in this order, those of them that it takes.
+fn offered(files: &[(&str, Vec<u8>)]) -> (TrustedSet, Vec<Rejection>) {
+    let repository = Sample::release(1);
+    let mut set = TrustedSet::pin(&repository.file(&Role::Root)).unwrap();
+    let meta = files.iter().map(|(name, bytes)| (Role::from_name(name).meta_name(), FileMeta::of(1, bytes)));
+    let snapshot = signed_by(1, Snapshot { meta: meta.collect() }, &[3]);
+    let meta = BTreeMap::from([("snapshot.json".to_owned(), FileMeta::of(1, &snapshot))]);
+    set.offer(&Role::Timestamp, &signed_by(1, Timestamp { meta, signed_at: None }, &[2])).unwrap();
+    set.offer(&Role::Snapshot, &snapshot).unwrap();
+    let refused = files.iter().filter_map(|(name, bytes)| set.offer(&Role::from_name(name), bytes).err()).collect();
+    (set, refused)
+}
+
+fn lengths(set: &TrustedSet) -> Vec<(&str, u64)> {
+    set.targets().map(|(path, target)| (path, target.length)).collect()
+}
+
+#[test]
+fn a_role_that_two_of_three_keys_must_sign() {
+    let top = signed_by(1, file(&[], &[("os", &[5, 6, 7], 2, "os/*")]), &[4]);
+    for (signers, enough) in [(&[5][..], false), (&[5, 6], true), (&[7, 6], true), (&[5, 9], false)] {
+        let os = signed_by(1, file(&[("os/a", 1)], &[]), signers);
+        let (set, refused) = offered(&[("targets", top.clone()), ("os", os)]);
+        assert_eq!(set.head().is_some(), enough, "{signers:?}");
+        assert_eq!(refused.is_empty(), enough);
+        if let Some(Rejection::Signatures { source, .. }) = refused.first() {
+            assert_eq!(*source, SignatureError::TooFew { valid: 1, threshold: 2 });
+        }
+    }
+}
+
+#[test]
+fn a_role_deep_below_is_asked_for_once_its_delegator_is_here() {
+    let top = signed_by(1, file(&[], &[("vendor", &[5], 1, "apps/vendor/*")]), &[4]);
+    let vendor = signed_by(1, file(&[("apps/vendor/a", 1)], &[("product", &[6], 1, "apps/vendor/*")]), &[5]);
+    let product = signed_by(1, file(&[("apps/vendor/b", 2), ("apps/other/c", 3)], &[]), &[6]);
+    let files = [("targets", top), ("vendor", vendor), ("product", product)];
+    let (set, refused) = offered(&files);
+    assert!(refused.is_empty(), "{refused:?}");
+    assert_eq!(lengths(&set), [("apps/vendor/a", 1), ("apps/vendor/b", 2)]);
+    // Too early, it is nobody's fault, and the set tells what comes first.
+    let [top, vendor, product] = files;
+    let (set, refused) = offered(&[top, product, vendor]);
+    let [Rejection::Early { missing, .. }] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((missing, refused[0].blame()), (&Role::Delegated("vendor".into()), Blame::Nobody));
+    let needs: Vec<Role> = set.needs().into_iter().map(|need| need.role).collect();
+    assert_eq!(needs, [Role::Delegated("product".into())]);
+    assert!(matches!(set.resolve("apps/vendor/a"), Resolution::File(file) if file.length == 1));
+    assert!(matches!(set.resolve("apps/vendor/b"), Resolution::Needs(need) if need.role == needs[0]));
+    assert!(matches!(set.resolve("os/b"), Resolution::Nothing), "nobody is asked who may not name it");
+}
+
+#[test]
+fn each_delegator_vouches_for_itself_alone() {
+    let top = signed_by(1, file(&[], &[("a", &[5], 1, "a/*"), ("b", &[6], 1, "b/*")]), &[4]);
+    let a = signed_by(1, file(&[], &[("shared", &[7], 1, "a/*")]), &[5]);
+    let b = signed_by(1, file(&[], &[("shared", &[8], 1, "b/*")]), &[6]);
+    for (signers, expected) in
+        [(&[7][..], vec![("a/x", 1)]), (&[8], vec![("b/x", 2)]), (&[7, 8], vec![("a/x", 1), ("b/x", 2)])]
+    {
+        let shared = signed_by(1, file(&[("a/x", 1), ("b/x", 2)], &[]), signers);
+        let files = [("targets", top.clone()), ("a", a.clone()), ("b", b.clone()), ("shared", shared)];
+        let (set, refused) = offered(&files);
+        assert!(refused.is_empty(), "{refused:?}");
+        assert_eq!(lengths(&set), expected);
+        for path in ["a/x", "b/x"] {
+            let found = expected.iter().any(|(listed, _)| *listed == path);
+            match set.resolve(path) {
+                Resolution::File(_) => assert!(found, "{path}"),
+                Resolution::Broken(role) => assert_eq!((role, found), (Role::Delegated("shared".into()), false)),
+                other => panic!("{path}: {other:?}"),
+            }
+        }
+    }
+    let shared = signed_by(1, file(&[("a/x", 1)], &[]), &[9]);
+    let (set, refused) = offered(&[("targets", top), ("a", a), ("b", b), ("shared", shared)]);
+    assert!(matches!(refused[..], [Rejection::Signatures { .. }]));
+    assert_eq!(set.head(), None);
+}
+
+#[test]
+fn a_role_that_the_snapshot_leaves_out_decides_nothing() {
+    let top = signed_by(1, file(&[], &[("gone", &[5], 1, "os/*"), ("os", &[6], 1, "os/*")]), &[4]);
+    let os = signed_by(1, file(&[("os/a", 1)], &[]), &[6]);
+    let (set, refused) = offered(&[("targets", top), ("os", os)]);
+    assert!(refused.is_empty() && set.head().is_some());
+    assert!(matches!(set.resolve("os/a"), Resolution::Broken(role) if role == Role::Delegated("gone".into())));
+    assert_eq!(lengths(&set), []);
+}
+
+#[test]
+fn delegations_without_end_are_not_fetched() {
+    let names: Vec<String> = (0..100).map(|at| format!("role{at}")).collect();
+    let edges: Vec<Edge> = names.iter().map(|name| (&**name, &[5][..], 1, "*")).collect();
+    let top = signed_by(1, file(&[], &edges), &[4]);
+    let mut files: Vec<(&str, Vec<u8>)> = vec![("targets", top)];
+    files.extend(names.iter().map(|name| (&**name, signed_by(1, file(&[], &[]), &[9]))));
+    let (set, _) = offered(&files[..1]);
+    assert!(set.needs().is_empty(), "the snapshot names none of them");
+    let (set, refused) = offered(&files);
+    assert_eq!((refused.len(), set.needs().len()), (100, DELEGATIONS_MAX));
+}
+
+#[test]
+fn a_file_must_have_every_hash_that_is_stated() {
+    let digests = Digests::of(b"abc");
+    let sha512 = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                  2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let meta = |hashes: &[(&str, &str)], length| FileMeta {
+        version: 1,
+        length,
+        hashes: Some(hashes.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect()),
+    };
+    let wrong = "00".repeat(32);
+    for (hashes, right) in [
+        (&[("sha256", sha256)][..], true),
+        (&[("sha512", sha512)], true),
+        (&[("sha256", sha256), ("sha512", sha512), ("blake9", "00")], true),
+        (&[("sha256", sha256), ("sha512", &wrong.repeat(2))], false),
+        (&[("sha256", &wrong), ("sha512", sha512)], false),
+        (&[("blake9", "00")], false),
+    ] {
+        assert_eq!(meta(hashes, Some(3)).names(3, &digests), right, "{hashes:?}");
+        assert!(!meta(hashes, Some(4)).names(3, &digests));
+        let file = TargetFile { length: 3, hashes: meta(hashes, None).hashes.unwrap(), custom: None };
+        assert_eq!(file.is(b"abc"), right);
+        assert!(!file.is(b"abd"));
+    }
+}
