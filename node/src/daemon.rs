@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(250);
 const WATCH: Duration = Duration::from_millis(50);
 
 /// Connections beyond a device's peers: its school, and a second one while two are sorted out.
-const SEED_CONNECTIONS: usize = 4;
+pub const SEED_CONNECTIONS: usize = 4;
 /// Slices of documents that one peer may have asked for and not yet been sent.
 const SLICES_WAITING_MAX: u32 = 8;
 

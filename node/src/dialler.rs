@@ -1,5 +1,6 @@
 //! Whom to dial, and when again: peers that were discovered and addresses that a person named.
 
+use crate::daemon::SEED_CONNECTIONS;
 use crate::discovery::Found;
 use crate::net::{Network, TransportId};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX};
@@ -86,6 +87,11 @@ impl Named {
     }
 }
 
+/// A school is dialled though the class fills every other place; whoever claims to be one can take only these.
+fn seeds_beyond(role: Role) -> usize {
+    if role == Role::Seed { SEED_CONNECTIONS } else { 0 }
+}
+
 impl Dialler {
     /// Addresses that a person named, `HOST:PORT` each, to be dialled again and again.
     pub fn new(named: Vec<String>) -> Self {
@@ -118,10 +124,12 @@ impl Dialler {
             named.dial(network, now).await;
         }
         let peers_max = if role == Role::Seed { SEED_PEERS_MAX } else { PEERS_MAX };
+        let mut dialled = 0;
         for (found, wait) in self.known.values_mut() {
             if network.is_connected_to(found.transport) {
                 *wait = Wait::from(now + RETRY_FIRST);
-            } else if (network.peer_count() < peers_max || found.role == Role::Seed) && wait.is_over(now) {
+            } else if network.peer_count() + dialled < peers_max + seeds_beyond(found.role) && wait.is_over(now) {
+                dialled += 1;
                 network.dial_peer(found.transport, &found.addresses);
             }
         }

@@ -49,7 +49,7 @@ def brackets_in_a_pattern() -> Repository:
 
 
 def sixty_four_bins() -> Repository:
-    """We refuse a file with more delegations than `DELEGATIONS_MAX`, though a search would visit only one of them."""
+    """A complete set has `DELEGATIONS_MAX` delegated roles, so it lists what is in 32 bins; a single search finds all."""
     repository = Repository("sixty_four_bins", "Only the roles that a search visits may be limited (5.6.7.1).")
     digits = "0123456789abcdef"
     bins = [[first + second for second in digits[at : at + 4]] for first in digits for at in range(0, 16, 4)]

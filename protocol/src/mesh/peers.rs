@@ -3,7 +3,11 @@
 use super::Role;
 use super::by_peer::ByPeer;
 use crate::id::PeerId;
-use crate::limits::STRIKES_MAX;
+use crate::limits::{ANSWERED_BYTES_MAX, STRIKES_MAX};
+use crate::time::{Span, Time};
+
+/// Over this span the bytes of answers to one peer are counted.
+const ANSWERS_COUNTED: Span = Span::from_secs(30);
 
 /// Connected peers by number.
 #[derive(Debug, Default)]
@@ -16,6 +20,9 @@ struct Peer {
     /// Known once the peer has introduced itself.
     role: Option<Role>,
     strikes: u32,
+    answered_bytes: u64,
+    /// Since when these are counted.
+    answered_since: Time,
 }
 
 impl Peers {
@@ -44,6 +51,18 @@ impl Peers {
         self.peers.get(peer)?.role
     }
 
+    /// Counts what a peer is answered for a few bytes that it sent. Returns whether that stays within bounds: who asks
+    /// for more in so short a time has all that there is already.
+    pub fn may_answer(&mut self, peer: PeerId, bytes: u64, now: Time) -> bool {
+        self.peers.get_mut(peer).is_some_and(|known| {
+            if now.since(known.answered_since) >= ANSWERS_COUNTED {
+                (known.answered_bytes, known.answered_since) = (0, now);
+            }
+            known.answered_bytes = known.answered_bytes.saturating_add(bytes);
+            known.answered_bytes <= ANSWERED_BYTES_MAX
+        })
+    }
+
     /// Counts an offence. Returns whether patience has ended.
     pub fn strike(&mut self, peer: PeerId) -> bool {
         self.peers.get_mut(peer).is_some_and(|known| {
@@ -60,5 +79,24 @@ impl Peers {
     /// Those that introduced themselves as this.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = PeerId> {
         self.peers.iter().filter(move |(_, peer)| peer.role == Some(role)).map(|(peer, _)| peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_without_end_is_not_answered_without_end() {
+        const ANN: PeerId = PeerId(1);
+        let mut peers = Peers::default();
+        assert!(!peers.may_answer(ANN, 1, Time(0)), "nobody");
+        [ANN, PeerId(2)].into_iter().for_each(|peer| peers.connected(peer));
+        let file_bytes = ANSWERED_BYTES_MAX / 4;
+        let answered = |peers: &mut Peers, now| (0..100).filter(|_| peers.may_answer(ANN, file_bytes, now)).count();
+        assert_eq!(answered(&mut peers, Time(0)), 4);
+        assert!(peers.may_answer(PeerId(2), file_bytes, Time(0)), "another pays nothing for it");
+        assert_eq!(answered(&mut peers, Time(ANSWERS_COUNTED.0 - 1)), 0);
+        assert_eq!(answered(&mut peers, Time(ANSWERS_COUNTED.0)), 4);
     }
 }

@@ -12,8 +12,10 @@ use crate::update::{Stage, Update};
 use serde_bytes::ByteBuf;
 
 impl Node {
-    pub(super) fn want_metadata(&mut self, from: PeerId, want: &WantMetadata) {
-        let bytes = self.trust.metadata(&want.role, want.version).map(|(_, bytes)| ByteBuf::from(bytes.to_vec()));
+    pub(super) fn want_metadata(&mut self, now: Time, from: PeerId, want: &WantMetadata) {
+        let found = self.trust.metadata(&want.role, want.version).map(|(_, bytes)| bytes);
+        let found = found.filter(|bytes| self.peers.may_answer(from, bytes.len() as u64, now));
+        let bytes = found.map(|bytes| ByteBuf::from(bytes.to_vec()));
         self.send(from, Message::Metadata(Metadata { role: want.role.clone(), bytes }));
     }
 

@@ -44,7 +44,7 @@ impl Node {
         match message {
             Message::Hello(_) => {}
             Message::Head(head) => self.refresh.peer_has(from, *head, now),
-            Message::WantMetadata(want) => self.want_metadata(from, want),
+            Message::WantMetadata(want) => self.want_metadata(now, from, want),
             Message::Metadata(Metadata { role, bytes }) => {
                 self.metadata(now, Source::Peer(from), role, bytes.as_ref().map(|bytes| bytes.as_slice()));
             }
@@ -107,7 +107,9 @@ impl Node {
         swarm.peer_holds(from, role, held, now);
         if told.answer {
             let answer = holdings(swarm, false);
-            self.send(from, answer);
+            if self.peers.may_answer(from, answer.encoded_bytes(), now) {
+                self.send(from, answer);
+            }
         }
     }
 
