@@ -11,7 +11,7 @@ venv="$CARGO_TARGET_DIR/venv"
 step() { printf '\n== %s\n' "$*"; }
 
 # program:package for all that the build and the tests call
-needed=(cc:gcc ip:iproute2 rsync:rsync setfattr:attr setcap:libcap2-bin setpriv:util-linux mount:mount python3:python3)
+needed=(cc:gcc ip:iproute2 rsync:rsync setfattr:attr setcap:libcap2-bin setpriv:util-linux mount:mount python3:python3 faketime:faketime)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")

@@ -347,7 +347,7 @@ impl Daemon {
 
     /// A clock that is plainly wrong tells no hours.
     fn keep_quiet_hours(&mut self) {
-        let clock_is_wrong = matches!(self.node.freshness(), Some(Freshness::TimeUnverified { .. }));
+        let clock_is_wrong = matches!(self.node.freshness(), Some(Freshness::TimeUnverified(_)));
         let until = self.quiet_hours.filter(|_| !clock_is_wrong).and_then(QuietHours::quiet_until);
         if until != self.quiet_until {
             self.quiet_until = until;

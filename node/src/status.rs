@@ -2,7 +2,7 @@
 
 use crate::net::Network;
 use protocol::node::Node;
-use protocol::trust::Freshness;
+use protocol::trust::{ClockFault, Freshness};
 use protocol::update::{Stage, Update};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,10 @@ impl ReleaseStatus {
         let tally = swarm.map(|swarm| swarm.tally()).unwrap_or_default();
         let why = match &update.stage {
             Stage::Blocked { why, .. } => Some(why.clone()),
+            Stage::Complete => node
+                .freshness()
+                .filter(|it| matches!(it, Freshness::Stale { .. }))
+                .map(|it| freshness(it) + "; or run: homeroom apply"),
             _ => None,
         };
         Self {
@@ -102,13 +106,32 @@ impl ReleaseStatus {
     }
 }
 
-fn freshness(freshness: Freshness) -> String {
+/// What the metadata's age means for people, and what to do about it.
+pub fn freshness(freshness: Freshness) -> String {
+    let since =
+        |age_s: Option<u64>| age_s.map_or_else(String::new, |age_s| format!(", {} since it was signed", days(age_s)));
     match freshness {
         Freshness::Incomplete => "no complete metadata yet".to_owned(),
-        Freshness::Fresh => "fresh".to_owned(),
-        Freshness::Stale { role, .. } => format!("stale: the {role} metadata has expired"),
-        Freshness::TimeUnverified { .. } => {
-            "the clock is wrong: it shows a time before the metadata was signed".to_owned()
+        Freshness::Fresh { age_s } => format!("fresh{}", since(age_s)),
+        Freshness::Stale { role, expired_s, age_s } => format!(
+            "stale{}: trusted, but the {role} metadata expired {} ago, so nothing is applied by itself; \
+             connect the school to its publisher, or set the clock if it is ahead",
+            since(age_s),
+            days(expired_s),
+        ),
+        Freshness::TimeUnverified(ClockFault::Behind { .. }) => {
+            "time unverified: the clock is wrong, it shows a time before the metadata was signed; set it".to_owned()
         }
+        Freshness::TimeUnverified(ClockFault::FarAhead) => {
+            "time unverified: the clock is wrong, it is years ahead of the metadata; set it".to_owned()
+        }
+    }
+}
+
+fn days(seconds: u64) -> String {
+    match seconds / 86_400 {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
     }
 }

@@ -5,6 +5,7 @@
 mod caps;
 mod carries;
 mod class;
+mod clocks;
 mod disks;
 mod interop;
 mod judge;

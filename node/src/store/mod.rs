@@ -17,6 +17,7 @@ pub use lender::LenderJob;
 
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
+use crate::status;
 use anyhow::{Context, bail};
 use home::Home;
 use protocol::content::version::Version;
@@ -181,9 +182,9 @@ pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
             "{current} is applied, which is newer than what the publisher lists: {version}; wait for a newer release"
         );
     }
-    if let Freshness::Stale { role, expired_s } = trust.freshness(now) {
-        let days = expired_s / 86_400;
-        tracing::warn!("the {role} metadata expired {days} days ago: there may be a newer release than {version}");
+    let freshness = trust.freshness(now);
+    if matches!(freshness, Freshness::Stale { .. }) {
+        tracing::warn!("there may be a newer release than {version}; the metadata is {}", status::freshness(freshness));
     }
     let incomplete = || format!("{version} is not here whole yet; run the device until it is");
     let release = home.documents.release(listed.manifest).with_context(incomplete)?;

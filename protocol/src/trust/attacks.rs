@@ -482,7 +482,7 @@ fn a_clock_that_a_thief_set_ahead_is_set_back_by_new_keys() {
     let second = Sample { root: 2, timestamp_keys: vec![8], ..Sample::release(2) };
     set.offer(&Role::Root, &second.file(&Role::Root)).unwrap();
     second.offer_all(&mut set);
-    assert_eq!(set.freshness(SIGNED_AT), Freshness::Fresh);
+    assert_eq!(set.freshness(SIGNED_AT), Freshness::Fresh { age_s: Some(0) });
 }
 
 #[test]

@@ -10,6 +10,10 @@ use super::search::{Edge, Found, search};
 use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A clock that shows more than five years after the root expired is wrong: a dead clock's battery comes back with any
+/// date.
+const CLOCK_AHEAD_MAX_S: i64 = 5 * 365 * 86_400;
+
 /// Metadata that belongs together, all of it here and believed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompleteSet {
@@ -37,20 +41,33 @@ pub enum Freshness {
     /// No set is complete.
     Incomplete,
     /// Every file of it may still be the newest.
-    Fresh,
+    Fresh {
+        /// So many seconds ago its timestamp was signed, if it says.
+        age_s: Option<u64>,
+    },
     /// Newer files should be there by now, or the clock runs ahead.
     Stale {
         /// The role whose file expired first.
         role: Role,
         /// For how many seconds.
         expired_s: u64,
+        /// So many seconds ago its timestamp was signed, if it says.
+        age_s: Option<u64>,
     },
-    /// The clock shows a time before the set was signed, so it is wrong; it has not been shown that
-    /// anything expired.
-    TimeUnverified {
-        /// By how many seconds the clock is behind at least.
-        behind_s: u64,
+    /// The clock cannot be right; it has not been shown that anything expired.
+    TimeUnverified(ClockFault),
+}
+
+/// Why a clock cannot be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockFault {
+    /// It shows a time before the set was signed, by at least so many seconds.
+    Behind {
+        /// How many.
+        seconds: u64,
     },
+    /// It shows a time so long after the root expired that nobody would run the same repository.
+    FarAhead,
 }
 
 impl CompleteSet {
@@ -99,15 +116,21 @@ impl CompleteSet {
             ])
             .min()
             .expect("there are at least three");
-        let signed_at = self.timestamp.signed.body.signed_at.map_or(now, Date::unix_time);
-        // No clock that shows less than the moment of signing is right, so take that moment then.
-        let expired_s = u64::try_from(now.max(signed_at).0.saturating_sub(first.unix_time().0)).ok();
-        let behind_s = u64::try_from(signed_at.0.saturating_sub(now.0)).unwrap_or(0);
-        match expired_s {
+        let signed_at = self.timestamp.signed.body.signed_at.map(Date::unix_time);
+        let seconds = |from: UnixTime, to: UnixTime| u64::try_from(to.0.saturating_sub(from.0)).ok();
+        let fault = match signed_at.and_then(|signed_at| seconds(now, signed_at)) {
+            Some(behind) if behind > 0 => Some(ClockFault::Behind { seconds: behind }),
+            _ if now.0.saturating_sub(root_expires.unix_time().0) > CLOCK_AHEAD_MAX_S => Some(ClockFault::FarAhead),
+            _ => None,
+        };
+        // No clock is right that shows less than the moment of signing, so take that moment where the clock is wrong.
+        let reference = if fault.is_some() { signed_at.unwrap_or(now) } else { now };
+        let age_s = signed_at.and_then(|signed_at| seconds(signed_at, reference));
+        match (seconds(first.unix_time(), reference), fault) {
             // A file that expires this very second has expired.
-            Some(expired_s) => Freshness::Stale { role, expired_s },
-            None if behind_s > 0 => Freshness::TimeUnverified { behind_s },
-            None => Freshness::Fresh,
+            (Some(expired_s), _) => Freshness::Stale { role, expired_s, age_s },
+            (None, Some(fault)) => Freshness::TimeUnverified(fault),
+            (None, None) => Freshness::Fresh { age_s },
         }
     }
 }
@@ -143,13 +166,19 @@ mod tests {
         let set = Sample::release(1).trusted();
         let at = |seconds: i64| set.freshness(UnixTime(SIGNED_AT.0 + seconds));
         let expiry = 90 * 86_400;
-        assert_eq!(at(0), Freshness::Fresh);
-        assert_eq!(at(expiry - 1), Freshness::Fresh);
-        assert_eq!(at(expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 0 });
-        assert_eq!(at(2 * expiry), Freshness::Stale { role: Role::Timestamp, expired_s: 90 * 86_400 });
-        assert_eq!(at(-1), Freshness::TimeUnverified { behind_s: 1 });
-        assert!(matches!(set.freshness(UnixTime(i64::MAX)), Freshness::Stale { .. }));
-        assert!(matches!(set.freshness(UnixTime(i64::MIN)), Freshness::TimeUnverified { .. }));
+        let age = |seconds: i64| u64::try_from(seconds).ok();
+        let stale = |expired_s, age_s| Freshness::Stale { role: Role::Timestamp, expired_s, age_s };
+        assert_eq!(at(0), Freshness::Fresh { age_s: Some(0) });
+        assert_eq!(at(expiry - 1), Freshness::Fresh { age_s: age(expiry - 1) });
+        assert_eq!(at(expiry), stale(0, age(expiry)));
+        assert_eq!(at(2 * expiry), stale(90 * 86_400, age(2 * expiry)));
+        assert_eq!(at(-1), Freshness::TimeUnverified(ClockFault::Behind { seconds: 1 }));
+        assert!(matches!(at(i64::MIN / 2), Freshness::TimeUnverified(ClockFault::Behind { .. })));
+        // The root of the sample expires after 730 days.
+        let believed_until = 730 * 86_400 + CLOCK_AHEAD_MAX_S;
+        assert!(matches!(at(believed_until), Freshness::Stale { .. }));
+        assert_eq!(at(believed_until + 1), Freshness::TimeUnverified(ClockFault::FarAhead));
+        assert_eq!(set.freshness(UnixTime(i64::MAX)), Freshness::TimeUnverified(ClockFault::FarAhead));
         let incomplete = TrustedSet::pin(&Sample::release(1).file(&Role::Root)).unwrap();
         assert_eq!(incomplete.freshness(SIGNED_AT), Freshness::Incomplete);
     }
@@ -157,8 +186,8 @@ mod tests {
     #[test]
     fn clock_says_1970() {
         let set = Sample::release(1).trusted();
-        let behind_s = u64::try_from(SIGNED_AT.0).unwrap();
-        assert_eq!(set.freshness(UnixTime(0)), Freshness::TimeUnverified { behind_s });
+        let seconds = u64::try_from(SIGNED_AT.0).unwrap();
+        assert_eq!(set.freshness(UnixTime(0)), Freshness::TimeUnverified(ClockFault::Behind { seconds }));
     }
 
     #[test]
@@ -167,6 +196,7 @@ mod tests {
         let root = Signed::new(1, Date::new(UnixTime(SIGNED_AT.0 - 60)), repository.root_body());
         let mut set = TrustedSet::pin(&sign(&root, &[&super::super::sample::secret_key(1)])).unwrap();
         repository.offer_all(&mut set);
-        assert_eq!(set.freshness(UnixTime(0)), Freshness::Stale { role: Role::Root, expired_s: 60 });
+        let stale = Freshness::Stale { role: Role::Root, expired_s: 60, age_s: Some(0) };
+        assert_eq!(set.freshness(UnixTime(0)), stale);
     }
 }

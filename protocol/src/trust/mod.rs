@@ -30,7 +30,7 @@ pub mod sign;
 pub mod trusted_set;
 pub mod verify;
 
-pub use complete_set::{Freshness, Target};
+pub use complete_set::{ClockFault, Freshness, Target};
 pub use rejection::{Blame, Rejection};
 pub use role::Role;
 pub use trusted_set::{Accepted, Head, Need, Resolution, RestoreError, TrustedSet};
