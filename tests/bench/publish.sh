@@ -53,7 +53,7 @@ round() {
     of=$tree
     [ "$name" != next ] || of="$room/next"
     row "homeroom:$name" "$room/repo" \
-      "$homeroom" publish "$of" --repo "$room/repo" --channel os --version "$number" --allow-setuid
+      "$homeroom" publish "$of" --repo "$room/repo" --channel os --version "$number" --allow-setuid $([ "$number" != 1 ] || echo --new)
     row "casync:$name" "$room/store" casync make --store="$room/store" "$room/index.caidx" "$of"
     number=$((number + 1))
   done

@@ -82,9 +82,15 @@ impl Class {
     pub fn publish(&self, tree: &Path, version: &str) -> Published {
         let tree = tree.to_str().unwrap();
         let repo = self.repo();
-        let release = ["--channel", CHANNEL, "--version", version, "--allow-setuid", "--json"];
-        let told = self.run(&[&["publish", tree, "--repo", &repo], &release[..]].concat());
+        let release = ["--channel", CHANNEL, "--version", version, "--allow-setuid", "--allow-remove", "--json"];
+        let told = self.run(&[&["publish", tree, "--repo", &repo], &release[..], self.novelty()].concat());
         serde_json::from_slice(&told.stdout).unwrap()
+    }
+
+    /// What a publisher says of the channel's first release.
+    pub fn novelty(&self) -> &'static [&'static str] {
+        let is_old = fs::read_dir(self.path("repo/manifests").join(CHANNEL)).is_ok_and(|mut it| it.next().is_some());
+        if is_old { &[] } else { &["--new"] }
     }
 
     /// Starts the school.

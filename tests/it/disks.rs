@@ -103,7 +103,7 @@ fn the_publishers_disk_is_full_and_then_is_not() {
     class.run(&["init", &repo]);
     let tree = tree(&class, "tree", 20);
     let tree = tree.to_str().unwrap();
-    let publish = ["publish", tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0"];
+    let publish = ["publish", tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0", "--new"];
     class.fails(&publish).is(1, &["free space"]);
     disk.resize(64);
     class.run(&publish);

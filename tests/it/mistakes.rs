@@ -25,7 +25,8 @@ fn class() -> Class {
 #[track_caller]
 fn publish_fails(class: &Class, tree: &str, version: &str) -> Failure {
     let tree = class.argument(tree);
-    class.fails(&["publish", &tree, "--repo", &class.repo(), "--channel", CHANNEL, "--version", version])
+    let release = ["publish", &tree, "--repo", &class.repo(), "--channel", CHANNEL, "--version", version];
+    class.fails(&[&release[..], class.novelty()].concat())
 }
 
 /// How starting a node fails. One that starts after all stops at once, and that is no failure.
@@ -70,7 +71,7 @@ fn the_version_is_no_version() {
 fn the_channel_is_no_name() {
     let class = class();
     for channel in ["Stable", "../stable", "root/", ""] {
-        let arguments = ["--repo", &class.repo(), "--channel", channel, "--version", "1.0"];
+        let arguments = ["--repo", &class.repo(), "--channel", channel, "--version", "1.0", "--new"];
         let failure = class.fails(&[&["publish", &class.argument("tree")], &arguments[..]].concat());
         failure.is(USAGE, &["cannot name a channel", "use up to 64 of a-z"]);
     }
@@ -110,7 +111,7 @@ fn the_repository_lies_in_the_tree() {
     let (repo, keys) = (class.argument("tree/repo"), class.argument("keys"));
     class.run(&["init", &repo, "--keys", &keys]);
     let tree = class.argument("tree");
-    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0"];
+    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0", "--new"];
     let failure = class.fails(&[&["publish", &tree], &release[..]].concat());
     failure.is(FAILED, &["lies inside tree", "move it out"]);
 }
@@ -121,7 +122,7 @@ fn the_secret_keys_lie_in_the_tree() {
     let (repo, keys) = (class.argument("other"), class.argument("tree/keys"));
     class.run(&["init", &repo, "--keys", &keys]);
     let tree = class.argument("tree");
-    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0"];
+    let release = ["--repo", &repo, "--keys", &keys, "--channel", CHANNEL, "--version", "1.0", "--new"];
     let failure = class.fails(&[&["publish", &tree], &release[..]].concat());
     failure.is(FAILED, &["secret keys", "inside the tree", "move them out"]);
 }
@@ -289,7 +290,7 @@ fn somebody_may_not_read_or_write_there() {
     fs::set_permissions(class.path("tree/secret"), Permissions::from_mode(0o600)).unwrap();
     class.enroll("ann");
     let nobody = |arguments: &[&str]| Failure::of(class.nobody().args(arguments).stdin(Stdio::null()));
-    let publish = ["--channel", CHANNEL, "--version", "1.0"];
+    let publish = ["--channel", CHANNEL, "--version", "1.0", "--new"];
     let tree = class.argument("tree");
     nobody(&[&["publish", &tree, "--repo", &class.repo()], &publish[..]].concat()).is(FAILED, &["repo", "may"]);
     nobody(&["init", &class.argument("new")]).is(FAILED, &["new"]);
@@ -303,4 +304,37 @@ fn somebody_may_not_read_or_write_there() {
     assert!(class.nobody().args(["init", &repo]).status().unwrap().success());
     nobody(&[&["publish", &tree, "--repo", &repo], &publish[..]].concat())
         .is(FAILED, &["tree/secret", "publish as a user who may read it"]);
+}
+
+#[test]
+fn the_channel_is_misspelled() {
+    let class = class();
+    class.publish(&class.path("tree"), "1.0");
+    let (tree, repo) = (class.argument("tree"), class.repo());
+    let publish = |channel, more: &[&'static str]| {
+        class.fails(&[&["publish", &tree, "--repo", &repo, "--channel", channel, "--version", "1.1"], more].concat())
+    };
+    publish("stabel", &[]).is(FAILED, &["channel stabel", "misspelled", "--new"]);
+    publish(CHANNEL, &["--new"]).is(FAILED, &["not new", "1.0"]);
+    assert!(!class.path("repo/manifests/stabel").exists());
+}
+
+#[test]
+fn a_file_is_missing_from_the_tree() {
+    let class = class();
+    for name in ["kept", "lost"] {
+        fs::write(class.path("tree").join(name), name).unwrap();
+    }
+    class.publish(&class.path("tree"), "1.0");
+    fs::remove_file(class.path("tree/lost")).unwrap();
+    let timestamp = || fs::read(class.path("repo/metadata/timestamp.json")).unwrap();
+    let before = timestamp();
+    publish_fails(&class, "tree", "1.1")
+        .is(FAILED, &["1 paths of 1.0", "lost", "--allow-remove", "nothing is released"]);
+    assert_eq!(timestamp(), before);
+    let (tree, repo) = (class.argument("tree"), class.repo());
+    let release = ["--channel", CHANNEL, "--version", "1.1", "--allow-remove"];
+    let told = class.run(&[&["publish", &tree, "--repo", &repo], &release[..]].concat());
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("beside 1.0: of its paths") && told.contains("1 gone"), "{told}");
 }

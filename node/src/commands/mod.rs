@@ -38,7 +38,7 @@ use std::time::SystemTime;
 Examples:
   homeroom demo
   homeroom init /srv/repo
-  homeroom publish ./sugar --repo /srv/repo --channel stable --version 1.0
+  homeroom publish ./sugar --repo /srv/repo --channel stable --version 1.0 --new
   homeroom run --seed --repo /srv/repo
   homeroom enroll --root 1.root.json --channel stable
   homeroom run"

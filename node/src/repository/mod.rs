@@ -7,6 +7,7 @@
 //! What is in `metadata/` alone decides what is released; nothing else here does.
 
 pub mod capture;
+pub mod comparison;
 pub mod compress;
 pub mod cut;
 pub mod durable;

@@ -110,7 +110,8 @@ impl Room {
     pub fn publish(&self, number: usize, version: &str) -> anyhow::Result<(Published, Instant)> {
         let mut command = Command::new(homeroom()?);
         command.arg("publish").arg(self.tree(number)).arg("--repo").arg(self.repository());
-        command.args(["--channel", CHANNEL, "--version", version, "--json"]);
+        command.args(["--channel", CHANNEL, "--version", version, "--allow-remove", "--json"]);
+        command.args((number == 0).then_some("--new"));
         let told = run(&mut command)?;
         // The rename that publishes is the last thing that changed the file's inode.
         let timestamp = fs::metadata(self.repository().join("metadata/timestamp.json"))?;
