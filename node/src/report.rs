@@ -185,6 +185,10 @@ fn sentence(event: &Event) -> String {
         Event::Heard { channel, version, .. } => format!("{channel} {version} is the newest release"),
         Event::Complete(release) => format!("release {release:?} is here whole"),
         Event::Applied(release) => format!("release {release:?} is applied"),
+        Event::Equivocation { version } => format!(
+            "the publisher's keys signed two different timestamps of version {version}: a thief may have them; nothing is \
+             applied by itself until there is a newer one; ask the publisher"
+        ),
         Event::Withdrawn(release) => format!("release {release:?} was withdrawn by its publisher"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),

@@ -77,6 +77,10 @@ impl ReleaseStatus {
         let tally = swarm.map(|swarm| swarm.tally()).unwrap_or_default();
         let why = match &update.stage {
             Stage::Blocked { why, .. } => Some(why.clone()),
+            Stage::Complete if node.equivocation().is_some() => {
+                let why = "waits: the publisher's keys signed two different things; ask the publisher, or run: homeroom apply";
+                Some(why.to_owned())
+            }
             Stage::Complete => node
                 .freshness()
                 .filter(|it| matches!(it, Freshness::Stale { .. }))

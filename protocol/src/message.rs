@@ -46,6 +46,8 @@ pub enum Message {
     Cancel(Chunks),
     /// I do not have these chunks.
     Refuse(Chunks),
+    /// The publisher's keys contradict themselves: here is the evidence.
+    Equivocation(Equivocation),
 }
 
 /// Who is speaking.
@@ -75,6 +77,15 @@ pub struct Metadata {
     pub role: trust::Role,
     /// Its exact bytes; nothing if the sender does not have it.
     pub bytes: Option<ByteBuf>,
+}
+
+/// Two timestamps of one version, both properly signed, that say different things: their exact bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Equivocation {
+    /// The one.
+    pub first: ByteBuf,
+    /// The other.
+    pub second: ByteBuf,
 }
 
 /// Asks for a slice of a document, in the encoding of the sender's choice.
@@ -192,6 +203,7 @@ impl Message {
             Message::Credit(body) => cbor::write(&(10, body), to),
             Message::Cancel(body) => cbor::write(&(11, body), to),
             Message::Refuse(body) => cbor::write(&(12, body), to),
+            Message::Equivocation(body) => cbor::write(&(13, body), to),
         }
     }
 
@@ -221,6 +233,7 @@ impl Message {
             10 => Message::Credit(cbor::from_value(body)?),
             11 => Message::Cancel(cbor::from_value(body)?),
             12 => Message::Refuse(cbor::from_value(body)?),
+            13 => Message::Equivocation(cbor::from_value(body)?),
             _ => return Ok(None),
         };
         if message.is_lawful() { Ok(Some(message)) } else { Err(MessageError::TooMuch { kind }) }
@@ -272,10 +285,25 @@ mod tests {
             Message::Holdings(Holdings { release: RELEASE, held: vec![255].into(), answer: true }),
             Message::Gained(Chunks { release: RELEASE, indexes: vec![0, 70_000] }),
             Message::Credit(Credit { release: RELEASE, chunks: 3 }),
+            Message::Equivocation(Equivocation { first: vec![1].into(), second: vec![2, 3].into() }),
         ];
         for message in messages {
             assert_eq!(Message::decode(&message.encode()).unwrap(), Some(message));
         }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused_unread() {
+        let hello = Message::Hello(Hello { features: 0, repository: RepositoryId([1; 32]), role: mesh::Role::Seed });
+        let mut frame = hello.encode();
+        frame.resize(MESSAGE_BYTES_MAX + 1, 0);
+        assert!(matches!(Message::decode(&frame), Err(MessageError::TooLong(bytes)) if bytes == frame.len()));
+    }
+
+    #[test]
+    fn evidence_has_the_bytes_of_the_specification() {
+        let message = Message::Equivocation(Equivocation { first: vec![1].into(), second: vec![2, 3].into() });
+        assert_eq!(message.encode(), b"\x82\x0d\xa2\x65first\x41\x01\x66second\x42\x02\x03");
     }
 
     /// Bytes written by hand from RFC 8949 and `docs/wire.md`.

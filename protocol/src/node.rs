@@ -7,6 +7,7 @@
 //! `releases` beneath it dispatch what happened. Decisions are made in the wings, in `refresh`, `fetch`
 //! and `update`.
 
+mod equivocation;
 mod metadata;
 mod peers;
 mod releases;
@@ -24,6 +25,7 @@ use crate::rng::Rng;
 use crate::time::{Span, Time, UnixTime};
 use crate::trust::{self, Freshness, TrustedSet};
 use crate::update::{Stage, Update};
+use equivocation::Equivocation;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Heads are repeated to all peers this often, lest one was lost or a peer has slept: at 24 peers
@@ -68,6 +70,7 @@ pub struct Node {
     updates: BTreeMap<ChannelName, Box<Update>>,
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
+    equivocation: Option<Equivocation>,
     gossip_at: Time,
     /// Peers that are still to be told of `said_head`: so many now, and more after that.
     untold: Vec<PeerId>,
@@ -98,6 +101,7 @@ impl Node {
             updates: BTreeMap::new(),
             swarms: Swarms::default(),
             wall_clock: None,
+            equivocation: None,
             gossip_at: Time::default(),
             untold: Vec::new(),
             tell_more_at: Time::default(),
@@ -329,7 +333,8 @@ impl Node {
             }
             complete |= filled;
         }
-        if complete && self.config.applies && !matches!(self.freshness(), Some(Freshness::Stale { .. })) {
+        let stale = matches!(self.freshness(), Some(Freshness::Stale { .. }));
+        if complete && self.config.applies && !stale && self.equivocation().is_none() {
             self.apply_complete();
         }
     }

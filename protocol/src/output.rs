@@ -102,6 +102,11 @@ pub enum Event {
     Complete(ManifestId),
     /// The release is applied.
     Applied(ManifestId),
+    /// The publisher's keys signed two timestamps of one version.
+    Equivocation {
+        /// The version.
+        version: u64,
+    },
     /// The publisher took the release back before it was applied here; it is given up.
     Withdrawn(ManifestId),
     /// The release waits for something that a person can do.

@@ -173,6 +173,10 @@ impl Refresh {
         // Asked at every input, so the costly question is asked only while something is missing.
         let complete = timestamp.is_some() && trust.head().map(|head| head.timestamp) == timestamp;
         let need = if complete { None } else { trust.needs().into_iter().next() };
+        // Who has another timestamp of the same version has evidence against the publisher's keys.
+        let mine = trust.head();
+        let contradicts =
+            |head: &Head| mine.is_some_and(|mine| mine.timestamp == head.timestamp && mine.digest != head.digest);
         self.heads
             .iter()
             .map(|(peer, head)| (Source::Peer(*peer), head))
@@ -180,7 +184,7 @@ impl Refresh {
             .find_map(|(source, head)| {
                 let (role, version) = if head.root > trust.root().version {
                     (Role::Root, Some(trust.root().version + 1))
-                } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
+                } else if timestamp.is_none_or(|mine| head.timestamp > mine) || contradicts(head) {
                     (Role::Timestamp, None)
                 } else {
                     let need = need.as_ref().filter(|_| timestamp == Some(head.timestamp))?;

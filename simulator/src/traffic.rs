@@ -49,7 +49,7 @@ impl Traffic {
             | Message::WantMetadata(_)
             | Message::WantDocument(_)
             | Message::NoDocument(_) => &mut sent.heads_and_asks,
-            Message::Metadata(_) | Message::Slice(_) => &mut sent.documents,
+            Message::Metadata(_) | Message::Slice(_) | Message::Equivocation(_) => &mut sent.documents,
             Message::Holdings(_)
             | Message::Gained(_)
             | Message::Want(_)

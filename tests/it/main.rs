@@ -6,6 +6,7 @@ mod caps;
 mod carries;
 mod class;
 mod clocks;
+mod contradicted;
 mod disks;
 mod interop;
 mod judge;

@@ -7,7 +7,7 @@ use crate::input::{DocumentFault, VerifiedDocument};
 use crate::message::{Message, Metadata, Slice, WantMetadata};
 use crate::output::{Document, Event, Output};
 use crate::time::Time;
-use crate::trust::{Accepted, Blame, Role};
+use crate::trust::{Accepted, Blame, Rejection, Role};
 use crate::update::{Stage, Update};
 use serde_bytes::ByteBuf;
 
@@ -29,6 +29,10 @@ impl Node {
             Ok(Accepted::New) => {
                 self.refresh.accepted(&request);
                 self.outputs.push_back(Output::SaveTrust(self.trust.files()));
+            }
+            Err(Rejection::Equivocation { version, .. }) => {
+                self.refresh.failed(&request, now);
+                self.contradicted(version, bytes);
             }
             Err(rejection) => {
                 self.refresh.failed(&request, now);

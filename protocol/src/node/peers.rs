@@ -74,6 +74,7 @@ impl Node {
                 }
             }
             Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, *release, indexes),
+            Message::Equivocation(shown) => self.shown(from, shown),
             Message::Refuse(Chunks { release, indexes }) => {
                 if let Some(swarm) = self.swarms.get_mut(*release) {
                     indexes.iter().for_each(|index| swarm.refused(from, *index));
@@ -91,6 +92,7 @@ impl Node {
             self.strike(from, "introduced itself twice".to_owned());
         } else {
             self.untold.push(from);
+            self.show_evidence(from);
         }
     }
 

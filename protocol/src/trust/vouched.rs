@@ -178,3 +178,13 @@ fn a_file_must_have_every_hash_that_is_stated() {
         assert!(!file.is(b"abd"));
     }
 }
+
+#[test]
+fn a_file_with_the_version_that_is_here_and_other_bytes_is_missing() {
+    let mut set = Sample::release(1).trusted();
+    let other = signed_by(1, Snapshot { meta: Sample::release(1).snapshot_body().meta }, &[3]);
+    let newer = Sample { timestamp: 2, ..Sample::release(1) };
+    set.offer(&Role::Timestamp, &sign(&newer.timestamp_naming(1, &other), &[&secret_key(2)])).unwrap();
+    let needs: Vec<_> = set.needs().into_iter().map(|need| (need.role, need.version)).collect();
+    assert_eq!(needs, [(Role::Snapshot, Some(1))]);
+}
