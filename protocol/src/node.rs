@@ -18,7 +18,7 @@ use crate::id::{ManifestId, PeerId, Source};
 use crate::input::Input;
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
 use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Swarms, Uploads};
-use crate::message::{Chunks, Credit, Message, WantMetadata};
+use crate::message::{self, Chunks, Credit, Message, WantMetadata};
 use crate::output::{Event, Output};
 use crate::refresh::Refresh;
 use crate::rng::Rng;
@@ -71,6 +71,8 @@ pub struct Node {
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
     equivocation: Option<Equivocation>,
+    /// Evidence of a version that is not here yet.
+    shown_early: Option<message::Equivocation>,
     gossip_at: Time,
     /// Peers that are still to be told of `said_head`: so many now, and more after that.
     untold: Vec<PeerId>,
@@ -102,6 +104,7 @@ impl Node {
             swarms: Swarms::default(),
             wall_clock: None,
             equivocation: None,
+            shown_early: None,
             gossip_at: Time::default(),
             untold: Vec::new(),
             tell_more_at: Time::default(),

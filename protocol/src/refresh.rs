@@ -36,6 +36,8 @@ pub struct Refresh {
     origin: Origin,
     asked: Option<(Request, Time)>,
     benched: BTreeMap<Source, Time>,
+    /// The version of which two timestamps are known.
+    contradicted: Option<u64>,
     /// There was nothing to ask when last looked, and only what is told here, or time, changes that.
     settled: bool,
 }
@@ -79,6 +81,11 @@ impl Refresh {
     /// Who told first of the newest metadata that this node heard of.
     pub fn herald(&self) -> Option<PeerId> {
         self.news.map(|(_, peer)| peer)
+    }
+
+    /// There is evidence that two timestamps of this version were signed.
+    pub fn contradicted(&mut self, version: u64) {
+        self.contradicted = Some(version);
     }
 
     /// A peer is gone.
@@ -174,9 +181,9 @@ impl Refresh {
         let complete = timestamp.is_some() && trust.head().map(|head| head.timestamp) == timestamp;
         let need = if complete { None } else { trust.needs().into_iter().next() };
         // Who has another timestamp of the same version has evidence against the publisher's keys.
-        let mine = trust.head();
+        let mine = trust.timestamp_digest();
         let contradicts =
-            |head: &Head| mine.is_some_and(|mine| mine.timestamp == head.timestamp && mine.digest != head.digest);
+            |head: &Head| mine.is_some_and(|(version, digest)| version == head.timestamp && digest != head.digest);
         self.heads
             .iter()
             .map(|(peer, head)| (Source::Peer(*peer), head))
@@ -184,8 +191,11 @@ impl Refresh {
             .find_map(|(source, head)| {
                 let (role, version) = if head.root > trust.root().version {
                     (Role::Root, Some(trust.root().version + 1))
-                } else if timestamp.is_none_or(|mine| head.timestamp > mine) || contradicts(head) {
+                } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
                     (Role::Timestamp, None)
+                } else if contradicts(head) {
+                    // Once there is evidence such a peer has nothing that this node could use.
+                    (self.contradicted != Some(head.timestamp)).then_some((Role::Timestamp, None))?
                 } else {
                     let need = need.as_ref().filter(|_| timestamp == Some(head.timestamp))?;
                     (need.role.clone(), need.version)

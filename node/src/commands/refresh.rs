@@ -21,6 +21,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { repo, keys } = arguments;
     let keys = keys.unwrap_or_else(|| default_keys(&repo));
     let head = Desk::open(&repo, &keys, ask_password, now()?)?.refresh()?;
-    println!("{} is fresh for 90 more days, at version {} of its metadata", repo.display(), head.timestamp);
+    println!(
+        "{} says anew that what it lists is the newest: version {} of its metadata",
+        repo.display(),
+        head.timestamp
+    );
     Ok(())
 }

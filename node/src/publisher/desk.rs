@@ -10,6 +10,7 @@ use protocol::trust::complete_set::CompleteSet;
 use protocol::trust::delegation::matches;
 use protocol::trust::envelope::Signed;
 use protocol::trust::metadata::{Authority, DelegatedRole, Delegations, TargetFile, Targets};
+use protocol::trust::sign::SecretKey;
 use protocol::trust::{Head, Rejection, Role, Target, TrustedSet};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -111,8 +112,9 @@ impl Desk {
         for DelegatedRole { name, authority, .. } in &delegations.roles {
             let role = Role::Delegated(name.clone());
             if let Some(file) = complete(&self.set).role(&role).filter(|file| self.is_old(file)) {
+                let Some(keys) = self.signers_if_here(&role, authority, file)? else { continue };
                 let signed = Signed::new(file.version + 1, after(self.now, TARGETS_LIFE_S), file.body.clone());
-                signings.push(Signing { keys: self.keys.signers(&role, authority)?, role, signed });
+                signings.push(Signing { keys, role, signed });
             }
         }
         signings.extend(self.top_level_anew(delegations, false)?);
@@ -155,10 +157,30 @@ impl Desk {
         if !changed && !self.is_old(before) {
             return Ok(None);
         }
+        let authority = self.set.root().body.authority(&role);
+        let keys = match changed {
+            true => Some(self.keys.signers(&role, authority)?),
+            false => self.signers_if_here(&role, authority, before)?,
+        };
         let body = Targets { delegations: Some(delegations), ..before.body.clone() };
         let signed = Signed::new(before.version + 1, after(self.now, TARGETS_LIFE_S), body);
-        let keys = self.keys.signers(&role, self.set.root().body.authority(&role))?;
-        Ok(Some(Signing { role, keys, signed }))
+        Ok(keys.map(|keys| Signing { role, keys, signed }))
+    }
+
+    /// Who can sign a file anew that is old and still valid: nobody, where its keys lie in a drawer.
+    fn signers_if_here(
+        &self,
+        role: &Role,
+        authority: &Authority,
+        file: &Signed<Targets>,
+    ) -> Result<Option<Vec<SecretKey>>, ListError> {
+        match self.keys.signers(role, authority) {
+            Err(missing @ KeyError::TooFew { .. }) if file.expires.unix_time() > self.now => {
+                tracing::warn!("the {role} metadata expires on {}, and was not signed anew: {missing}", file.expires);
+                Ok(None)
+            }
+            keys => Ok(Some(keys?)),
+        }
     }
 
     /// Signs these, a snapshot and a timestamp, and puts all in use at once, if devices would believe it.
@@ -442,6 +464,11 @@ mod tests {
         // After 240 and 480 days, when more than half of the 365 were over.
         let signed = |version: u64| names.contains(&format!("{version}.os.json"));
         assert!(signed(3) && !signed(4), "{names:?}");
+        // With the channel's key in a drawer it stays fresh for as long as what that key signed last.
+        fs::remove_file(office.keys().join("os.pem")).unwrap();
+        office.at(later(600)).unwrap().refresh().unwrap();
+        assert!(matches!(read(&office.repo()).unwrap().freshness(later(689)), Freshness::Fresh { .. }));
+        assert!(matches!(office.at(later(845)).unwrap().refresh(), Err(ListError::Key(KeyError::TooFew { .. }))));
     }
 
     #[test]

@@ -54,6 +54,11 @@ pub enum ReadError {
 
 /// Reads a repository's metadata as a device would, from root version 1 to the newest complete set.
 pub fn read(repo: &Path) -> Result<TrustedSet, ReadError> {
+    read_below(repo, u64::MAX)
+}
+
+/// The same, as it was before the root of this version.
+pub fn read_below(repo: &Path, root_version: u64) -> Result<TrustedSet, ReadError> {
     let directory = repo.join("metadata");
     let mut path = directory.join(Role::Root.file_name(Some(1)));
     let first = read_file(&path, limits::ROOT_BYTES_MAX).map_err(|error| match error.source.kind() {
@@ -61,7 +66,7 @@ pub fn read(repo: &Path) -> Result<TrustedSet, ReadError> {
         _ => ReadError::File(error),
     })?;
     let mut set = TrustedSet::pin(&first).map_err(|source| ReadError::Rejected { path: path.clone(), source })?;
-    loop {
+    while set.root().version + 1 < root_version {
         path = directory.join(Role::Root.file_name(Some(set.root().version + 1)));
         match read_file(&path, limits::ROOT_BYTES_MAX) {
             Err(error) if error.is_missing() => break,

@@ -1,6 +1,6 @@
 //! How a repository begins, and how it goes on under another root.
 
-use super::files::{FileError, ReadError, file_error, read, write_release};
+use super::files::{FileError, ReadError, file_error, read, read_below, write_release};
 use super::keys::{AskPassword, KeyDirectory, KeyError};
 use super::root::{Draft, TOP_LEVEL};
 use super::signing::{Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
@@ -116,7 +116,10 @@ pub fn rotate(
     now: UnixTime,
 ) -> Result<u64, RotateError> {
     let keys = KeyDirectory::open(keys, ask_password)?;
-    let set = read(repo)?;
+    // A rotation that was cut short has put the root out, and not yet what goes with it.
+    let version = Draft::read(root.to_vec()).map_or(u64::MAX, |draft| draft.signed().version);
+    let is_out = fs::read(repo.join("metadata").join(Role::Root.file_name(Some(version)))).is_ok_and(|out| out == root);
+    let set = if is_out { read_below(repo, version)? } else { read(repo)? };
     let complete = set.complete().expect("a set that needs nothing is complete");
     let now = not_before(complete, now);
     let mut judge = set.clone();
@@ -224,6 +227,20 @@ mod tests {
             assert_eq!(device.head(), served.head(), "{role}");
             assert_eq!(desk.list("os/b.manifest").root, 2, "{role}: and publishing goes on");
         }
+    }
+
+    #[test]
+    fn power_fails_in_the_middle_of_a_rotation() {
+        let desk = Desk::new();
+        let timestamp = desk.repo().join("metadata/timestamp.json");
+        let before = fs::read(&timestamp).unwrap();
+        let draft = desk.draft(&Role::Timestamp);
+        desk.rotate(&draft).unwrap();
+        // The root is out, and the timestamp is still the old keys'.
+        fs::write(&timestamp, before).unwrap();
+        assert!(read(&desk.repo()).is_err());
+        assert_eq!(desk.rotate(&draft).unwrap(), 2);
+        assert_eq!(read(&desk.repo()).unwrap().targets().count(), 1);
     }
 
     #[test]

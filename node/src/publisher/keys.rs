@@ -144,8 +144,11 @@ impl KeyDirectory {
             if missing.contains(&id) {
                 let key = read_key(&path, self.ask_password)?;
                 // The file beside an encrypted key may be another's.
-                missing.retain(|id| *id != key.public().id());
-                signers.push(key);
+                let id = key.public().id();
+                if missing.contains(&id) {
+                    missing.retain(|other| *other != id);
+                    signers.push(key);
+                }
             }
         }
         let found = signers.len();

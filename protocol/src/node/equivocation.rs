@@ -6,7 +6,9 @@ use super::Node;
 use crate::id::PeerId;
 use crate::message::{self, Message};
 use crate::output::{Event, Output};
-use crate::trust::{Accepted, Blame, Rejection, Role};
+use crate::time::Time;
+use crate::trust::envelope::stated_version;
+use crate::trust::{Blame, Rejection, Role};
 use serde_bytes::ByteBuf;
 
 /// The evidence.
@@ -17,14 +19,17 @@ pub(super) struct Equivocation {
 }
 
 impl Node {
-    /// The version of which the publisher's keys signed two timestamps, while it is the newest.
+    /// The version of which the publisher's keys signed two timestamps, while one of them is the newest.
     pub fn equivocation(&self) -> Option<u64> {
-        let version = self.equivocation.as_ref()?.version;
-        (self.trust.timestamp_version() == Some(version)).then_some(version)
+        let Equivocation { version, told } = self.equivocation.as_ref()?;
+        let newest = self.trust.metadata(&Role::Timestamp, Some(*version)).map(|(_, bytes)| bytes);
+        let is_current = self.trust.timestamp_version() == Some(*version);
+        (is_current && newest.is_some_and(|newest| newest[..] == told.first[..])).then_some(*version)
     }
 
     /// The bytes contradict the timestamp that is trusted.
     pub(super) fn contradicted(&mut self, version: u64, second: &[u8]) {
+        self.refresh.contradicted(version);
         if self.equivocation() == Some(version) {
             return;
         }
@@ -37,30 +42,50 @@ impl Node {
         self.outputs.push_back(Output::SendAll { to, message: Message::Equivocation(told) });
     }
 
-    /// A peer shows evidence. It is judged like any metadata, so nobody can make it up.
-    pub(super) fn shown(&mut self, from: PeerId, shown: &message::Equivocation) {
-        if self.equivocation().is_some() {
+    /// A peer shows evidence. It is judged against the timestamp that is here, so nobody can make it up, or bring news
+    /// past the roots; what is of a version that is still to come waits, the last that was shown.
+    pub(super) fn shown(&mut self, now: Time, from: PeerId, shown: &message::Equivocation) {
+        let bytes = (shown.first.len() + shown.second.len()) as u64;
+        if self.equivocation().is_some() || !self.peers.may_answer(from, bytes, now) {
             return;
         }
-        let mut saw = false;
-        for bytes in [&shown.first, &shown.second] {
-            match self.trust.offer(&Role::Timestamp, bytes) {
-                Ok(Accepted::New) => {
-                    saw = true;
-                    self.outputs.push_back(Output::SaveTrust(self.trust.files()));
+        let versions = [&shown.first, &shown.second].map(|bytes| stated_version(bytes));
+        let [Some(version), Some(other)] = versions else {
+            return self.strike(from, "showed evidence that is none".to_owned());
+        };
+        match self.trust.timestamp_version() {
+            Some(mine) if version == other && version == mine => {
+                let plausible = self.judge(shown);
+                if !plausible {
+                    self.strike(from, "showed evidence that is none".to_owned());
                 }
-                Ok(Accepted::AlreadyKnown) => {}
-                Err(Rejection::Equivocation { version, .. }) => {
-                    saw = true;
-                    self.contradicted(version, bytes);
-                }
-                // Whoever is behind, or ahead, may be shown what is old by now, or signed by keys of another root.
-                Err(rejection) => saw |= rejection.blame() != Blame::Peer,
             }
+            mine if version == other && mine.is_none_or(|mine| mine < version) => {
+                self.shown_early = Some(shown.clone())
+            }
+            // Whoever was offline shows what is old by now.
+            _ => {}
         }
-        if !saw {
-            self.strike(from, "showed evidence that is none".to_owned());
+    }
+
+    /// A newer timestamp is here: what was shown early may be evidence against it.
+    pub(super) fn judge_what_was_shown(&mut self) {
+        if let Some(shown) = self.shown_early.take() {
+            self.judge(&shown);
         }
+    }
+
+    /// Returns whether it may have been shown in good faith.
+    fn judge(&mut self, shown: &message::Equivocation) -> bool {
+        [&shown.first, &shown.second].into_iter().any(|bytes| match self.trust.offer(&Role::Timestamp, bytes) {
+            Err(Rejection::Equivocation { version, .. }) => {
+                self.contradicted(version, bytes);
+                true
+            }
+            Ok(_) => false,
+            // Keys of another root may have signed it.
+            Err(rejection) => rejection.blame() == Blame::Nobody,
+        })
     }
 
     /// A peer that comes later hears of it too.

@@ -29,6 +29,9 @@ impl Node {
             Ok(Accepted::New) => {
                 self.refresh.accepted(&request);
                 self.outputs.push_back(Output::SaveTrust(self.trust.files()));
+                if *role == Role::Timestamp {
+                    self.judge_what_was_shown();
+                }
             }
             Err(Rejection::Equivocation { version, .. }) => {
                 self.refresh.failed(&request, now);

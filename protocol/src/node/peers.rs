@@ -74,7 +74,7 @@ impl Node {
                 }
             }
             Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, *release, indexes),
-            Message::Equivocation(shown) => self.shown(from, shown),
+            Message::Equivocation(shown) => self.shown(now, from, shown),
             Message::Refuse(Chunks { release, indexes }) => {
                 if let Some(swarm) = self.swarms.get_mut(*release) {
                     indexes.iter().for_each(|index| swarm.refused(from, *index));

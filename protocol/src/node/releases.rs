@@ -24,7 +24,10 @@ impl Node {
             let follows = self.config.role == Role::Seed || self.config.channel.as_ref() == Some(&channel);
             let before = self.updates.get(&channel);
             let goes_back = self.config.applied.as_ref().is_some_and(|applied| listed.path.version < *applied);
-            if !follows || goes_back || before.is_some_and(|before| before.listed.manifest == listed.manifest) {
+            // What is being applied comes to its end first; then this is looked at again.
+            let waits = before.is_some_and(|before| matches!(before.stage, Stage::Applying));
+            let is_known = before.is_some_and(|before| before.listed.manifest == listed.manifest);
+            if !follows || goes_back || waits || is_known {
                 continue;
             }
             self.outputs.push_back(Output::Event(Event::Heard {
@@ -133,6 +136,7 @@ impl Node {
         if self.config.role == Role::Device {
             self.config.applied = Some(version);
         }
+        self.hear_of_releases();
     }
 
     pub(super) fn apply_failed(&mut self, now: Time, release: ManifestId, fault: ApplyFault) {
@@ -147,6 +151,7 @@ impl Node {
                 }
             }
         }
+        self.hear_of_releases();
     }
 
     /// The release cannot go on for now, so nothing more is fetched of it.

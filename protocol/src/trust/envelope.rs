@@ -161,7 +161,7 @@ impl<B: Body> Signed<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::{Root, Targets, Timestamp};
+    use super::super::metadata::{Root, Snapshot, Targets, Timestamp};
     use super::super::role::Role;
     use super::super::sample::Sample;
     use super::*;
@@ -223,6 +223,21 @@ mod tests {
                 Envelope::<Root>::parse(&changed(&Role::Root, pointer, value.clone())).is_err(),
                 "{pointer} {value}"
             );
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_names_nothing_to_begin_with_is_refused() {
+        let meta = json!({ "targets.json": { "version": 1 }, "os.json": { "version": 1 } });
+        let parse = |meta: &Value| Envelope::<Snapshot>::parse(&changed(&Role::Snapshot, "/signed/meta", meta.clone()));
+        assert!(parse(&meta).is_ok());
+        assert!(parse(&json!({ "os.json": { "version": 1 } })).is_err());
+        for (file, wrong) in
+            [("os.json", json!({ "version": 0 })), ("targets.json", json!({ "version": 1, "hashes": {} }))]
+        {
+            let mut meta = meta.clone();
+            meta[file] = wrong;
+            assert!(parse(&meta).is_err(), "{meta}");
         }
     }
 

@@ -135,6 +135,11 @@ impl TrustedSet {
         self.timestamp.as_ref().map(|timestamp| timestamp.signed.version)
     }
 
+    /// The same, with the SHA-256 of its signed part, which a head tells too.
+    pub fn timestamp_digest(&self) -> Option<(u64, [u8; 32])> {
+        self.timestamp.as_ref().map(|timestamp| (timestamp.signed.version, timestamp.signed_sha256))
+    }
+
     /// What to tell peers; nothing before the first complete set.
     pub fn head(&self) -> Option<Head> {
         self.complete.as_ref().map(|complete| Head {

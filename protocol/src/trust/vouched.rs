@@ -88,6 +88,9 @@ fn a_role_deep_below_is_asked_for_once_its_delegator_is_here() {
     let (set, refused) = offered(&files);
     assert!(refused.is_empty(), "{refused:?}");
     assert_eq!(lengths(&set), [("apps/vendor/a", 1), ("apps/vendor/b", 2)]);
+    // On the disk the product stands before the vendor that delegates to it.
+    let restored = TrustedSet::restore(set.files()).unwrap();
+    assert_eq!((restored.head(), lengths(&restored)), (set.head(), lengths(&set)));
     // Too early, it is nobody's fault, and the set tells what comes first.
     let [top, vendor, product] = files;
     let (set, refused) = offered(&[top, product, vendor]);

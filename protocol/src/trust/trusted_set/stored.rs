@@ -1,6 +1,7 @@
 //! A trusted set on its way to a disk and back.
 
 use super::{Held, TrustedSet, parse};
+use crate::trust::Accepted;
 use crate::trust::metadata::Snapshot;
 use crate::trust::rejection::Rejection;
 use crate::trust::role::Role;
@@ -67,10 +68,13 @@ impl TrustedSet {
         // version and hash, the files that belong to it; `Role`'s order is that of the chain.
         for timestamp in timestamps.values() {
             let _ = self.offer(&Role::Timestamp, timestamp.as_ref());
-            for (role, versions) in &stored {
-                for bytes in versions.values() {
-                    let _ = self.offer(role, bytes.as_ref());
-                }
+            // A role may stand before the one that delegates to it.
+            let mut progress = true;
+            while progress {
+                let files =
+                    stored.iter().flat_map(|(role, versions)| versions.values().map(move |bytes| (role, bytes)));
+                let taken = files.filter(|(role, bytes)| matches!(self.offer(role, bytes.as_ref()), Ok(Accepted::New)));
+                progress = taken.count() > 0;
             }
         }
         if let Some((_, newest)) = stored.get(&Role::Snapshot).and_then(BTreeMap::last_key_value) {
@@ -105,7 +109,6 @@ fn parse_stored_name(name: &str) -> Option<(u64, Role)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::Accepted;
     use crate::trust::sample::{Sample, os};
     use proptest::prelude::*;
 
