@@ -67,8 +67,8 @@ pub const UPLOADS_MAX: usize = 32;
 pub const PEERS_MAX: usize = 24;
 /// Peers that a seed serves at once: a school of several classrooms.
 pub const SEED_PEERS_MAX: usize = 256;
-/// Bytes of metadata and holdings that one peer is answered in half a minute, in bytes: all the metadata of a large
-/// repository, several times.
+/// What one peer is answered in half a minute, metadata and holdings, in bytes: all the metadata of a large repository,
+/// several times.
 pub const ANSWERED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Offences after which a peer is banned; sending wrong bytes is enough alone.
 pub const STRIKES_MAX: u32 = 3;

@@ -57,7 +57,7 @@ pub struct Arguments {
     /// Give every entry this time (seconds since 1970), so that releases share more
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     mtime: Option<i64>,
-    /// The data-format epoch; devices do not go below the one they have reached
+    /// The data-format epoch, which is written into the release; devices do not look at it yet
     #[arg(long, default_value_t = 0)]
     epoch: u32,
     /// Tell the result as JSON

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub channel: String,
     /// Its PEP 440 version, normalised.
     pub version: String,
-    /// The data-format epoch: a device never goes below the one it has reached without a person's word.
+    /// The data-format epoch, below which no device is to go; devices do not look at it yet.
     pub epoch: u32,
     /// How the files were cut.
     pub chunker: ChunkerParameters,
