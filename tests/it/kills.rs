@@ -111,7 +111,7 @@ fn killed_at_twenty_moments_of_a_fetch_and_an_apply() {
     let started = Instant::now();
     ann.until_applied("1.0");
     // A part of what the whole takes on this machine.
-    let span_ms = u64::try_from(started.elapsed().as_millis()).unwrap() / 6;
+    let span_ms = u64::try_from(started.elapsed().as_millis()).unwrap() / 10;
 
     let mut moments = Moments(7);
     let mut victim = Victim {
