@@ -15,8 +15,9 @@ use crate::status::Status;
 use crate::store::home::Home;
 use crate::store::{Done, KeeperJob, LenderJob, Store};
 use anyhow::Context;
+use protocol::chain::{Chain, Chains};
 use protocol::content::name::ChannelName;
-use protocol::id::PeerId;
+use protocol::id::{PeerId, Signer};
 use protocol::input::{Input, UploadOutcome, Verdict};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
 use protocol::mesh::{Caps, Role, Strategy};
@@ -27,7 +28,7 @@ use protocol::time::{Time, UnixTime};
 use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
@@ -74,7 +75,7 @@ pub struct Daemon {
     discovery: Option<Discovery>,
     dialler: Dialler,
     control: Option<Control>,
-    origin: Option<Origin>,
+    origins: BTreeMap<Signer, Origin>,
     reporter: Reporter,
     role: Role,
     started: Instant,
@@ -88,7 +89,7 @@ pub struct Daemon {
     slices_waiting: BTreeMap<PeerId, u32>,
 }
 
-/// The repository's metadata, as the school reads it.
+/// A repository's metadata, as the school's server reads it.
 struct Origin {
     metadata: PathBuf,
     /// What the newest timestamp looked like when it was last read.
@@ -104,32 +105,29 @@ impl Daemon {
         };
         let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
-        let (mut origin, mut control, mut applied) = (None, None, None);
-        let (store, trust, role, channel) = match place {
+        let (mut origins, mut control, mut applied) = (BTreeMap::new(), None, None);
+        let (store, chains, role, channel) = match place {
             Place::Home(home) => {
                 control =
                     Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
-                let trust = TrustedSet::restore(home.state.trust()?)?;
+                let chains = home.chains()?;
                 let channel: ChannelName = home.state.channel()?.parse()?;
                 // A tree that something else laid there has no version, and holds nothing back.
                 applied = home.deployment.current_version().and_then(|version| version.parse().ok());
-                (Store::of_device(*home)?, trust, Role::Device, Some(channel))
+                (Store::of_device(*home)?, chains, Role::Device, Some(channel))
             }
             Place::Repository(repository) => {
-                let metadata = repository.path().join("metadata");
-                let root = metadata.join("1.root.json");
-                let bytes = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
-                let trust = TrustedSet::pin(&bytes).with_context(|| format!("{} is no root", root.display()))?;
-                origin = Some(Origin { metadata, seen: None });
-                (Store::of_school(*repository)?, trust, Role::Seed, None)
+                let (origin, publisher) = Origin::open(Signer::Publisher, repository.path())?;
+                origins.insert(Signer::Publisher, origin);
+                (Store::of_school(*repository)?, Chains { publisher, school: None }, Role::Seed, None)
             }
         };
         let discovery = if options.mdns {
             Some(Discovery::start(Advertisement {
                 transport: network.transport_id(),
-                repository: trust.repository(),
+                repository: chains.publisher.trust().repository(),
                 role,
-                head: trust.head().map(|head| head.digest),
+                head: chains.publisher.trust().head().map(|head| head.digest),
                 listens_on: address,
             })?)
         } else {
@@ -140,7 +138,7 @@ impl Daemon {
             channel,
             applied,
             applies: options.applies,
-            has_origin: origin.is_some(),
+            has_origin: !origins.is_empty(),
             strategy: Strategy::default(),
             upload_slots: UPLOADS_MAX,
             caps: options.caps,
@@ -150,13 +148,13 @@ impl Daemon {
         getrandom::fill(&mut rng_seed).context("the system has no randomness")?;
         reporter.started(address);
         Ok(Daemon {
-            node: Node::restore(config, trust, rng_seed),
+            node: Node::restore(config, chains, rng_seed),
             network,
             store,
             discovery,
             dialler: Dialler::new(options.peers),
             control,
-            origin,
+            origins,
             reporter,
             role,
             started: Instant::now(),
@@ -195,7 +193,7 @@ impl Daemon {
                 }
                 () = sleep_until(wakeup) => { self.handle(Input::Wakeup); Ok(()) }
                 _ = tick.tick() => { self.tick().await; Ok(()) }
-                _ = watch.tick(), if self.origin.is_some() => { self.look_at_origin(); Ok(()) }
+                _ = watch.tick(), if !self.origins.is_empty() => { self.look_at_origins(); Ok(()) }
             };
             if let Err(error) = step {
                 break Err(error);
@@ -234,19 +232,19 @@ impl Daemon {
             }
             Output::Disconnect(peer) => self.network.disconnect(peer),
             Output::Ban(peer) => self.network.ban(peer),
-            Output::ReadMetadata { role, version } => {
-                let bytes = self.origin.as_mut().and_then(|origin| origin.read(&role, version));
-                return Some(Input::OriginMetadata { role, bytes });
+            Output::ReadMetadata { signer, role, version } => {
+                let bytes = self.origins.get_mut(&signer).and_then(|origin| origin.read(&role, version));
+                return Some(Input::OriginMetadata { signer, role, bytes });
             }
             Output::ReadDocument(document) => self.store.lend(LenderJob::Read(document)),
             Output::VerifyDocument { document, base, bytes } => {
                 self.store.lend(LenderJob::Verify { document, base, bytes });
             }
-            Output::SaveTrust(files) => {
+            Output::SaveTrust { signer, files } => {
                 if let Some(discovery) = &mut self.discovery {
                     discovery.head_changed(self.node.trust().head().map(|head| head.digest));
                 }
-                self.store.keep(KeeperJob::SaveTrust(files));
+                self.store.keep(KeeperJob::SaveTrust(signer, files));
             }
             Output::Prepare(release) if self.store.keeps() => self.store.keep(KeeperJob::Prepare(release)),
             Output::Prepare(release) => self.store.lend(LenderJob::Prepare(release)),
@@ -322,10 +320,10 @@ impl Daemon {
         serde_json::to_string(&self.status()).unwrap_or_default()
     }
 
-    fn look_at_origin(&mut self) {
-        if self.origin.as_mut().is_some_and(Origin::changed) {
-            self.handle(Input::OriginChanged);
-        }
+    fn look_at_origins(&mut self) {
+        let changed = self.origins.iter_mut().filter_map(|(signer, origin)| origin.changed().then_some(*signer));
+        let changed: Vec<Signer> = changed.collect();
+        changed.into_iter().for_each(|signer| self.handle(Input::OriginChanged(signer)));
     }
 
     async fn tick(&mut self) {
@@ -365,7 +363,16 @@ impl Daemon {
 }
 
 impl Origin {
-    /// Whether the publisher has switched to a newer timestamp since it was last read.
+    /// The static repository at `path`, and the chain that begins with its first root.
+    fn open(signer: Signer, path: &Path) -> anyhow::Result<(Self, Chain)> {
+        let metadata = path.join("metadata");
+        let root = metadata.join("1.root.json");
+        let bytes = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
+        let trust = TrustedSet::pin(&bytes).with_context(|| format!("{} is no root", root.display()))?;
+        Ok((Origin { metadata, seen: None }, Chain::new(signer, trust)))
+    }
+
+    /// Whether the signer has switched to a newer timestamp since it was last read.
     fn changed(&mut self) -> bool {
         let seen = self.look();
         seen.is_some() && seen != self.seen

@@ -185,15 +185,20 @@ fn sentence(event: &Event) -> String {
         Event::Heard { channel, version, .. } => format!("{channel} {version} is the newest release"),
         Event::Complete(release) => format!("release {release:?} is here whole"),
         Event::Applied(release) => format!("release {release:?} is applied"),
-        Event::Equivocation { version } => format!(
-            "the publisher's keys signed two different timestamps of version {version}: a thief may have them; nothing is \
-             applied by itself until there is a newer one; ask the publisher"
+        Event::Equivocation { signer, version } => format!(
+            "the {signer}'s keys signed two different timestamps of version {version}: a thief may have them; nothing is \
+             applied by itself until there is a newer one; ask the {signer}"
         ),
         Event::Withdrawn(release) => format!("release {release:?} was withdrawn by its publisher"),
+        Event::Unassigned(release) => format!("release {release:?} is assigned to nobody here any more"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),
-        Event::MetadataRefused { peer: Some(peer), why } => format!("metadata from {peer} is refused: {why}"),
-        Event::MetadataRefused { peer: None, why } => format!("the repository's metadata is refused: {why}"),
+        Event::MetadataRefused { signer, peer: Some(peer), why } => {
+            format!("the {signer}'s metadata from {peer} is refused: {why}")
+        }
+        Event::MetadataRefused { signer, peer: None, why } => {
+            format!("the metadata in the {signer}'s repository is refused: {why}")
+        }
     }
 }
 

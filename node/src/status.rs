@@ -1,7 +1,7 @@
 //! What a node says of itself, to people and to scripts.
 
 use crate::net::Network;
-use protocol::node::Node;
+use protocol::node::{Node, Wait};
 use protocol::trust::{ClockFault, Freshness};
 use protocol::update::{Stage, Update};
 use serde::{Deserialize, Serialize};
@@ -77,14 +77,10 @@ impl ReleaseStatus {
         let tally = swarm.map(|swarm| swarm.tally()).unwrap_or_default();
         let why = match &update.stage {
             Stage::Blocked { why, .. } => Some(why.clone()),
-            Stage::Complete if node.equivocation().is_some() => {
-                let why = "waits: the publisher's keys signed two different things; ask the publisher, or run: homeroom apply";
-                Some(why.to_owned())
-            }
-            Stage::Complete => node
-                .freshness()
-                .filter(|it| matches!(it, Freshness::Stale { .. }))
-                .map(|it| freshness(it) + "; or run: homeroom apply"),
+            Stage::Complete => node.waits_for(&update.listed).map(|wait| {
+                let help = if wait.yields_to_a_person() { "; or run: homeroom apply" } else { "" };
+                waits(wait) + help
+            }),
             _ => None,
         };
         Self {
@@ -107,6 +103,19 @@ impl ReleaseStatus {
     /// Whether there is nothing left to do for this release.
     pub fn is_applied(&self) -> bool {
         self.stage == "applied"
+    }
+}
+
+/// Why what is complete is not applied by itself.
+pub fn waits(wait: Wait) -> String {
+    match wait {
+        Wait::ForPerson => "waits for a person, as this node was told".to_owned(),
+        Wait::Stale(signer, age) => format!("the {signer}'s metadata is {}", freshness(age)),
+        Wait::Equivocation(signer) => {
+            format!("waits: the {signer}'s keys signed two different things; ask the {signer}")
+        }
+        Wait::Held => "waits: the school holds it".to_owned(),
+        Wait::NotBefore(at) => format!("waits: the school says not before {at}"),
     }
 }
 

@@ -89,6 +89,29 @@ impl fmt::Display for PeerId {
     }
 }
 
+/// One of the two that sign metadata, each in a repository of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signer {
+    /// Says what is genuine.
+    Publisher,
+    /// Says which of that its devices should run.
+    School,
+}
+
+impl Signer {
+    /// Both, the publisher first.
+    pub const BOTH: [Signer; 2] = [Signer::Publisher, Signer::School];
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signer::Publisher => "publisher",
+            Signer::School => "school",
+        })
+    }
+}
+
 /// Where metadata or a document comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {

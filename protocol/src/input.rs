@@ -3,7 +3,7 @@
 use crate::bitmap::Bitmap;
 use crate::content::manifest::VerifiedManifest;
 use crate::content::release::Release;
-use crate::id::{ManifestId, PeerId};
+use crate::id::{ManifestId, PeerId, Signer};
 use crate::mesh::Traffic;
 use crate::message::Message;
 use crate::output::Document;
@@ -32,10 +32,12 @@ pub enum Input {
         /// What is wrong with it.
         why: String,
     },
-    /// The static repository may hold something new.
-    OriginChanged,
+    /// A signer's static repository may hold something new.
+    OriginChanged(Signer),
     /// The static repository's answer to `ReadMetadata`; nothing if it has no such file.
     OriginMetadata {
+        /// Whose repository.
+        signer: Signer,
         /// Which role's.
         role: trust::Role,
         /// Its exact bytes.

@@ -18,6 +18,7 @@
 
 pub mod bitmap;
 pub mod cbor;
+pub mod chain;
 pub mod content;
 pub mod fetch;
 pub mod id;
@@ -29,6 +30,7 @@ pub mod node;
 pub mod output;
 pub mod refresh;
 pub mod rng;
+pub mod school;
 pub mod time;
 pub mod trust;
 pub mod update;

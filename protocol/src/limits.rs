@@ -50,6 +50,8 @@ pub const XATTR_NAME_BYTES_MAX: usize = 255;
 
 /// Longest channel name in bytes: it is a TUF role name and a directory name, and people type it.
 pub const CHANNEL_BYTES_MAX: usize = 64;
+/// Longest group name in bytes: people type it.
+pub const GROUP_BYTES_MAX: usize = 64;
 /// Longest tree name in bytes: with version and hash it must fit one file name of 255.
 pub const TREE_NAME_BYTES_MAX: usize = 64;
 /// Longest version in bytes: with tree name and hash it must fit one file name of 255.

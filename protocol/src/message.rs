@@ -7,7 +7,7 @@
 
 use crate::cbor::{self, DecodeError, Value};
 use crate::content::encoding::Encoding;
-use crate::id::{DocumentId, ManifestId, RepositoryId};
+use crate::id::{DocumentId, ManifestId, RepositoryId, Signer};
 use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_MAX, CHUNKS_MAX, DOCUMENT_SLICE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::mesh;
 use crate::trust;
@@ -16,6 +16,8 @@ use serde_bytes::ByteBuf;
 
 /// How a metadata message starts: an array of two, of which the first is its kind.
 const METADATA_START: [u8; 2] = [0x82, 3];
+/// How a message about the school starts.
+const SCHOOL_START: [u8; 2] = [0x82, 14];
 
 /// One thing that a node says to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum Message {
     Refuse(Chunks),
     /// The publisher's keys contradict themselves: here is the evidence.
     Equivocation(Equivocation),
+    /// The same about the school's repository: a hello, a head, metadata asked for or sent, or evidence.
+    School(Box<Message>),
 }
 
 /// Who is speaking.
@@ -204,11 +208,44 @@ impl Message {
             Message::Cancel(body) => cbor::write(&(11, body), to),
             Message::Refuse(body) => cbor::write(&(12, body), to),
             Message::Equivocation(body) => cbor::write(&(13, body), to),
+            Message::School(message) => {
+                // The start of an array of two, and its first part; a message is the second.
+                to.write_all(&SCHOOL_START).expect("memory takes all that is written to it");
+                message.write(to);
+            }
         }
+    }
+
+    /// The message, as it is said about this signer's repository.
+    pub fn about(self, signer: Signer) -> Message {
+        match signer {
+            Signer::Publisher => self,
+            Signer::School => Message::School(Box::new(self)),
+        }
+    }
+
+    /// Whether it can be said of a school's repository as of a publisher's.
+    fn is_of_a_repository(&self) -> bool {
+        matches!(
+            self,
+            Message::Hello(_)
+                | Message::Head(_)
+                | Message::WantMetadata(_)
+                | Message::Metadata(_)
+                | Message::Equivocation(_)
+        )
     }
 
     /// The message in a frame; nothing if its kind is unknown here.
     pub fn decode(frame: &[u8]) -> Result<Option<Message>, MessageError> {
+        if let Some(of_school) = frame.strip_prefix(&SCHOOL_START) {
+            // No school speaks of another, so this goes one step down and no further.
+            if of_school.starts_with(&SCHOOL_START) {
+                return Err(MessageError::TooMuch { kind: 14 });
+            }
+            let message = Message::decode(of_school)?.filter(Message::is_of_a_repository);
+            return Ok(message.map(|message| Message::School(Box::new(message))));
+        }
         // Metadata alone is large, and is read straight into its type: a tree of small values would take
         // fifty times the frame's memory.
         if frame.starts_with(&METADATA_START) {
@@ -286,6 +323,11 @@ mod tests {
             Message::Gained(Chunks { release: RELEASE, indexes: vec![0, 70_000] }),
             Message::Credit(Credit { release: RELEASE, chunks: 3 }),
             Message::Equivocation(Equivocation { first: vec![1].into(), second: vec![2, 3].into() }),
+            Message::School(Box::new(Message::Head(None))),
+            Message::School(Box::new(Message::Metadata(Metadata {
+                role: trust::Role::Targets,
+                bytes: Some(vec![1; 300_000].into()),
+            }))),
         ];
         for message in messages {
             assert_eq!(Message::decode(&message.encode()).unwrap(), Some(message));
@@ -304,6 +346,18 @@ mod tests {
     fn evidence_has_the_bytes_of_the_specification() {
         let message = Message::Equivocation(Equivocation { first: vec![1].into(), second: vec![2, 3].into() });
         assert_eq!(message.encode(), b"\x82\x0d\xa2\x65first\x41\x01\x66second\x42\x02\x03");
+    }
+
+    #[test]
+    fn only_what_is_said_of_a_repository_is_said_of_a_schools() {
+        let school = |inner: &[u8]| [&SCHOOL_START, inner].concat();
+        let head = Message::Head(None).encode();
+        assert_eq!(school(&head), b"\x82\x0e\x82\x01\xf6");
+        assert_eq!(Message::decode(&school(&head)).unwrap(), Some(Message::School(Box::new(Message::Head(None)))));
+        let credit = Message::Credit(Credit { release: RELEASE, chunks: 3 }).encode();
+        assert_eq!(Message::decode(&school(&credit)).unwrap(), None);
+        assert!(Message::decode(&school(&school(&head))).is_err(), "a school of a school");
+        assert!(Message::decode(&SCHOOL_START.repeat(100_000)).is_err(), "and so on");
     }
 
     /// Bytes written by hand from RFC 8949 and `docs/wire.md`.

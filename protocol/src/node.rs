@@ -7,34 +7,29 @@
 //! `releases` beneath it dispatch what happened. Decisions are made in the wings, in `refresh`, `fetch`
 //! and `update`.
 
+mod applying;
 mod equivocation;
 mod metadata;
 mod peers;
 mod releases;
 
+pub use applying::Wait;
+
+use crate::chain::{Chain, Chains};
 use crate::content::name::ChannelName;
 use crate::content::version::Version;
-use crate::id::{ManifestId, PeerId, Source};
+use crate::id::{ManifestId, PeerId, Signer, Source};
 use crate::input::Input;
-use crate::limits::{ANNOUNCED_CHUNKS_MAX, PEERS_MAX};
+use crate::limits::ANNOUNCED_CHUNKS_MAX;
 use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Swarms, Uploads};
-use crate::message::{self, Chunks, Credit, Message, WantMetadata};
-use crate::output::{Event, Output};
-use crate::refresh::Refresh;
+use crate::message::{Chunks, Credit, Message};
+use crate::output::Output;
 use crate::rng::Rng;
-use crate::time::{Span, Time, UnixTime};
-use crate::trust::{self, Freshness, TrustedSet};
+use crate::school::School;
+use crate::time::{Time, UnixTime};
+use crate::trust::{Freshness, TrustedSet};
 use crate::update::{Stage, Update};
-use equivocation::Equivocation;
-use std::collections::{BTreeMap, VecDeque};
-
-/// Heads are repeated to all peers this often, lest one was lost or a peer has slept: at 24 peers
-/// about 100 bytes a second.
-const GOSSIP_EVERY: Span = Span::from_secs(30);
-
-/// A school with more peers than a device has tells so many at once, and the next after this long: by then most
-/// have heard from each other.
-const TELL_EVERY: Span = Span::from_millis(500);
+use std::collections::VecDeque;
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
@@ -60,25 +55,14 @@ pub struct Config {
 /// One node of the mesh.
 pub struct Node {
     config: Config,
-    trust: TrustedSet,
-    refresh: Refresh,
+    chains: Chains,
     peers: Peers,
     uploads: Uploads,
     pace: Pace,
-    /// By channel, the newest release known.
-    /// Boxed, because a tree's leaf has room for eleven and most nodes have one.
-    updates: BTreeMap<ChannelName, Box<Update>>,
+    /// The releases that this node should have, ascending by path: of a device one.
+    updates: Vec<Box<Update>>,
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
-    equivocation: Option<Equivocation>,
-    /// Evidence of a version that is not here yet.
-    shown_early: Option<message::Equivocation>,
-    gossip_at: Time,
-    /// Peers that are still to be told of `said_head`: so many now, and more after that.
-    untold: Vec<PeerId>,
-    tell_more_at: Time,
-    may_tell: usize,
-    said_head: Option<trust::Head>,
     /// When metadata, documents and what is filled are looked at again at the latest: what only moves chunks does not
     /// touch them, and chunks are nearly all that happens.
     rest_at: Time,
@@ -87,29 +71,20 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that trusts `trust`. It reads the static repository at its first wakeup if it has one.
-    pub fn restore(config: Config, trust: TrustedSet, rng_seed: [u8; 32]) -> Node {
-        let mut refresh = Refresh::default();
-        if config.has_origin {
-            refresh.origin_changed();
+    /// A node that believes `chains`. It reads their static repositories at its first wakeup if it has them.
+    pub fn restore(config: Config, mut chains: Chains, rng_seed: [u8; 32]) -> Node {
+        for signer in Signer::BOTH.into_iter().filter(|_| config.has_origin) {
+            chains.get_mut(signer).into_iter().for_each(|chain| chain.refresh.origin_changed());
         }
         Node {
             uploads: Uploads::new(config.upload_slots),
             pace: Pace::new(config.caps),
             config,
-            trust,
-            refresh,
+            chains,
             peers: Peers::default(),
-            updates: BTreeMap::new(),
+            updates: Vec::new(),
             swarms: Swarms::default(),
             wall_clock: None,
-            equivocation: None,
-            shown_early: None,
-            gossip_at: Time::default(),
-            untold: Vec::new(),
-            tell_more_at: Time::default(),
-            may_tell: 0,
-            said_head: None,
             rest_at: Time::default(),
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
@@ -127,8 +102,14 @@ impl Node {
             Input::PeerDisconnected(peer) => self.peer_left(peer),
             Input::Message { from, message } => self.message(now, from, &message),
             Input::BadFrame { from, why } => self.strike(from, why),
-            Input::OriginChanged => self.refresh.origin_changed(),
-            Input::OriginMetadata { role, bytes } => self.metadata(now, Source::Origin, &role, bytes.as_deref()),
+            Input::OriginChanged(signer) => {
+                if let Some(chain) = self.chains.get_mut(signer) {
+                    chain.refresh.origin_changed();
+                }
+            }
+            Input::OriginMetadata { signer, role, bytes } => {
+                self.metadata(now, signer, Source::Origin, &role, bytes.as_deref());
+            }
             Input::DocumentRead(document, found) => self.document_read(&document, found),
             Input::DocumentVerified(document, verdict) => self.document_verified(now, &document, verdict),
             Input::Prepared { release, held, applied } => self.prepared(now, release, held, applied),
@@ -147,7 +128,7 @@ impl Node {
             Input::Uploaded { to, release, index, outcome } => self.uploaded(to, release, index, outcome),
             Input::Applied(release) => self.applied(release),
             Input::ApplyFailed { release, fault } => self.apply_failed(now, release, fault),
-            Input::ApplyRequested => self.apply_complete(),
+            Input::ApplyRequested => self.apply_complete(|wait| wait.is_none_or(|wait| wait.yields_to_a_person())),
             Input::Traffic(traffic) => {
                 let lacks = self.swarms.iter().any(|swarm| !swarm.held().is_full());
                 self.pace.traffic(&traffic, lacks, now);
@@ -177,9 +158,9 @@ impl Node {
         self.swarms.get(release).is_some_and(|swarm| swarm.expects(from, index))
     }
 
-    /// The newest release of each channel that this node follows, and where it stands.
+    /// The releases that this node should have, ascending by path, and where they stand.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.updates.values().map(Box::as_ref)
+        self.updates.iter().map(Box::as_ref)
     }
 
     /// A release as the mesh holds it, once it has a place here.
@@ -199,12 +180,17 @@ impl Node {
 
     /// Whose releases this node carries, and how far its metadata can be trusted.
     pub fn trust(&self) -> &TrustedSet {
-        &self.trust
+        self.chains.publisher.trust()
     }
 
     /// How fresh the metadata is by the wall clock, if the driver has told one.
     pub fn freshness(&self) -> Option<Freshness> {
-        self.wall_clock.map(|now| self.trust.freshness(now))
+        self.wall_clock.map(|now| self.chains.publisher.trust().freshness(now))
+    }
+
+    /// The school that this node belongs to, if any.
+    pub fn school(&self) -> Option<&School> {
+        self.chains.school.as_deref()
     }
 }
 
@@ -228,60 +214,19 @@ impl Node {
 
     /// When metadata, documents or a blocked release are due though nothing happened.
     fn rest_wakeup(&self) -> Time {
-        let updates = self.updates.values().filter_map(|update| update.wakeup());
-        let tells_at = if self.untold.is_empty() { self.gossip_at } else { self.gossip_at.min(self.tell_more_at) };
-        updates.chain(self.refresh.wakeup()).fold(tells_at, Time::min)
+        let updates = self.updates.iter().filter_map(|update| update.wakeup());
+        updates.chain(self.chains.iter().map(Chain::wakeup)).min().unwrap_or_default()
     }
 
     fn advance_metadata(&mut self, now: Time) {
-        // What is trusted changes only with an answer, and after one nothing is settled.
-        if self.refresh.is_settled(now) && self.untold.is_empty() && self.gossip_at > now {
-            return;
-        }
-        if let Some(request) = self.refresh.next(&self.trust, now) {
-            let (role, version) = (request.role, request.version);
-            match request.source {
-                Source::Origin => self.outputs.push_back(Output::ReadMetadata { role, version }),
-                Source::Peer(peer) => self.send(peer, Message::WantMetadata(WantMetadata { role, version })),
+        for signer in Signer::BOTH {
+            let Self { chains, peers, rng, outputs, .. } = self;
+            let Some(chain) = chains.get_mut(signer) else { continue };
+            if chain.advance(peers, now, rng, outputs) {
+                self.hear_of_releases();
             }
-        }
-        let head = self.trust.head();
-        let news = head != self.said_head;
-        if news {
-            self.hear_of_releases();
-        }
-        if news || self.gossip_at <= now {
-            let jitter = Span(self.rng.below(GOSSIP_EVERY.0 / 2));
-            self.gossip_at = now + GOSSIP_EVERY + jitter;
-            self.said_head.clone_from(&head);
-            self.untold = self.peers.devices_first().collect();
-            // Whoever is told later has often heard it from others by then.
-            self.rng.shuffle(&mut self.untold);
-        }
-        self.tell_head(now);
-    }
-
-    /// Tells the head to those that do not know it, so many at a time.
-    fn tell_head(&mut self, now: Time) {
-        let Some(head) = self.said_head.filter(|_| !self.untold.is_empty()) else {
-            return self.untold.clear();
-        };
-        if self.tell_more_at <= now {
-            self.tell_more_at = now + TELL_EVERY;
-            self.may_tell = PEERS_MAX;
-        }
-        let mut to = Vec::new();
-        while self.may_tell > 0
-            && let Some(peer) = self.untold.pop()
-        {
-            let knows = self.refresh.head_of(peer) == Some(&head);
-            if self.peers.role(peer).is_some() && !knows {
-                to.push(peer);
-                self.may_tell -= 1;
-            }
-        }
-        if !to.is_empty() {
-            self.outputs.push_back(Output::SendAll { to, message: Message::Head(Some(head)) });
+            let said = self.chains.get_mut(signer).and_then(|chain| chain.tell_head(&self.peers, now));
+            self.outputs.extend(said);
         }
     }
 
@@ -289,14 +234,15 @@ impl Node {
     /// the school could not tell everybody itself, it could not send everybody its documents either.
     fn advance_documents(&mut self, now: Time) {
         let mut wants = Vec::new();
-        for update in self.updates.values_mut() {
+        for update in self.updates.iter_mut() {
             if let Stage::Fetching(fetch) = &mut update.stage
                 && fetch.needs_peer(now)
             {
-                let mine = self.trust.head().map(|head| head.timestamp);
-                let up_to_date = |peer: &PeerId| self.refresh.head_of(*peer).map(|head| head.timestamp) >= mine;
+                let Chain { trust, refresh, .. } = &self.chains.publisher;
+                let mine = trust.head().map(|head| head.timestamp);
+                let up_to_date = |peer: &PeerId| refresh.head_of(*peer).map(|head| head.timestamp) >= mine;
                 let is_here = |peer: &PeerId| self.peers.role(*peer).is_some() && up_to_date(peer);
-                let first = update.giver.or(self.refresh.herald()).filter(is_here);
+                let first = update.giver.or(refresh.herald()).filter(is_here);
                 let others = |role| self.peers.with_role(role).filter(up_to_date).filter(|peer| Some(*peer) != first);
                 let willing: Vec<PeerId> = first.into_iter().chain(others(Role::Device)).collect();
                 let spared: Vec<PeerId> = others(Role::Seed).collect();
@@ -319,26 +265,6 @@ impl Node {
                 let message = Message::Gained(Chunks { release, indexes: some.to_vec() });
                 outputs.push_back(Output::SendAll { to: listeners.clone(), message });
             }
-        }
-    }
-
-    /// What has every chunk is complete, and may be applied.
-    fn advance_filled(&mut self) {
-        let Self { updates, swarms, outputs, .. } = self;
-        let mut complete = false;
-        for update in updates.values_mut() {
-            let release = update.listed.manifest;
-            let filled = matches!(update.stage, Stage::Filling | Stage::Complete)
-                && swarms.get(release).is_some_and(|swarm| swarm.held().is_full());
-            if filled && matches!(update.stage, Stage::Filling) {
-                update.stage = Stage::Complete;
-                outputs.push_back(Output::Event(Event::Complete(release)));
-            }
-            complete |= filled;
-        }
-        let stale = matches!(self.freshness(), Some(Freshness::Stale { .. }));
-        if complete && self.config.applies && !stale && self.equivocation().is_none() {
-            self.apply_complete();
         }
     }
 

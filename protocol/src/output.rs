@@ -2,7 +2,7 @@
 
 use crate::content::manifest::VerifiedManifest;
 use crate::content::release::Release;
-use crate::id::{DocumentId, ManifestId, PeerId};
+use crate::id::{DocumentId, ManifestId, PeerId, Signer};
 use crate::message::Message;
 use crate::trust;
 use crate::update::Listed;
@@ -47,6 +47,8 @@ pub enum Output {
     Ban(PeerId),
     /// Read a metadata file of the static repository; answer with `OriginMetadata`.
     ReadMetadata {
+        /// Whose repository.
+        signer: Signer,
         /// Which role's.
         role: trust::Role,
         /// Which version; the newest if none is named.
@@ -64,8 +66,13 @@ pub enum Output {
         /// The encoded bytes.
         bytes: Arc<[u8]>,
     },
-    /// Save these metadata files, in place of all saved before, in one transaction.
-    SaveTrust(Vec<(String, Arc<[u8]>)>),
+    /// Save these files of a chain, in place of all of it that were saved before, in one transaction.
+    SaveTrust {
+        /// Whose.
+        signer: Signer,
+        /// By name.
+        files: Vec<(String, Arc<[u8]>)>,
+    },
     /// Make a place for a release, with all of it that can be had from what lies here; answer with
     /// `Prepared` or `PrepareFailed`.
     Prepare(Arc<Release>),
@@ -102,13 +109,17 @@ pub enum Event {
     Complete(ManifestId),
     /// The release is applied.
     Applied(ManifestId),
-    /// The publisher's keys signed two timestamps of one version.
+    /// A signer's keys signed two timestamps of one version.
     Equivocation {
+        /// Whose.
+        signer: Signer,
         /// The version.
         version: u64,
     },
     /// The publisher took the release back before it was applied here; it is given up.
     Withdrawn(ManifestId),
+    /// The school assigns the release to nobody any more; it is given up.
+    Unassigned(ManifestId),
     /// The release waits for something that a person can do.
     Blocked {
         /// The release.
@@ -125,6 +136,8 @@ pub enum Event {
     },
     /// A source gave metadata that was refused.
     MetadataRefused {
+        /// Whose it should be.
+        signer: Signer,
         /// Who; nothing for the static repository.
         peer: Option<PeerId>,
         /// Why.

@@ -27,13 +27,19 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Every release that the trusted metadata lists, ascending by path as text.
+    pub fn all(trust: &TrustedSet) -> impl Iterator<Item = Listed> {
+        trust.targets().filter_map(|(path, target)| {
+            // Other targets than manifests are lawful, and none of ours.
+            let path = path.parse::<TargetPath>().ok()?;
+            Some(Listed { path, manifest: ManifestId(target.sha256), manifest_bytes: target.length })
+        })
+    }
+
     /// The newest release of each channel that the trusted metadata lists.
     pub fn newest(trust: &TrustedSet) -> Vec<Listed> {
         let mut newest: Vec<Listed> = Vec::new();
-        for (path, target) in trust.targets() {
-            // Other targets than manifests are lawful, and none of ours.
-            let Ok(path) = path.parse::<TargetPath>() else { continue };
-            let listed = Listed { path, manifest: ManifestId(target.sha256), manifest_bytes: target.length };
+        for listed in Self::all(trust) {
             match newest.iter_mut().find(|known| known.path.channel == listed.path.channel) {
                 Some(known) if known.path.version < listed.path.version => *known = listed,
                 Some(_) => {}

@@ -12,8 +12,9 @@ use crate::scenario::HostId;
 use crate::trace::Trace;
 use crate::workload::{CHANNEL, Publisher, wall_clock};
 use protocol::bitmap::Bitmap;
+use protocol::chain::{Chain, Chains};
 use protocol::content::release::Release;
-use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
+use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId, Signer};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
@@ -21,7 +22,6 @@ use protocol::node::{Config, Node};
 use protocol::output::Output;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
-use protocol::trust::TrustedSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -200,15 +200,18 @@ impl Host {
             upload_slots: UPLOAD_SLOTS,
             caps: Caps::default(),
         };
-        let trust = match &self.trust_files[..] {
-            [] => scene.publisher.first_trust().clone(),
-            files => TrustedSet::restore(files.iter().cloned()).expect("the stored root is the publisher's"),
+        let publisher = match &self.trust_files[..] {
+            [] => Chain::new(Signer::Publisher, scene.publisher.first_trust().clone()),
+            files => {
+                Chain::restore(Signer::Publisher, files.iter().cloned()).expect("the stored root is the publisher's")
+            }
         };
+        let chains = Chains { publisher, school: None };
         let mut rng = Rng::new(&self.rng_seed, self.id.0 as u64, "node");
         let mut rng_seed = [0; 32];
         rng_seed[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
         rng_seed[8..12].copy_from_slice(&self.boot.to_le_bytes());
-        self.node = Some(Node::restore(config, trust, rng_seed));
+        self.node = Some(Node::restore(config, chains, rng_seed));
         self.drive(Input::WallClock(wall_clock(scene.now)), scene);
     }
 
@@ -317,9 +320,9 @@ impl Host {
             }
             Output::Disconnect(peer) => scene.effects.push(Effect::Part(peer, false)),
             Output::Ban(peer) => scene.effects.push(Effect::Part(peer, true)),
-            Output::ReadMetadata { role, version } => {
+            Output::ReadMetadata { signer, role, version } => {
                 let bytes = scene.publisher.metadata(&role, version).map(|bytes| bytes.to_vec());
-                answer(soon, Input::OriginMetadata { role, bytes });
+                answer(soon, Input::OriginMetadata { signer, role, bytes });
             }
             Output::ReadDocument(document) => {
                 let found = scene.publisher.document(&document.id()).filter(|_| self.has(&document.id()));
@@ -336,7 +339,7 @@ impl Host {
                 }
                 answer(soon, Input::DocumentVerified(document, verdict));
             }
-            Output::SaveTrust(files) => self.trust_files = files,
+            Output::SaveTrust { files, .. } => self.trust_files = files,
             Output::Prepare(release) => self.prepare(release, scene),
             Output::Apply(release) => {
                 let at = scene.now + self.disk.sync();

@@ -117,7 +117,7 @@ impl fmt::Display for ShownInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Input::Message { from, message } => write!(f, "Message {from} {}", ShownMessage(message)),
-            Input::OriginMetadata { role, bytes } => {
+            Input::OriginMetadata { role, bytes, .. } => {
                 write!(f, "OriginMetadata {role} {}", ShownBytes(bytes.as_deref().unwrap_or_default()))
             }
             Input::DocumentRead(document, found) => {
@@ -129,6 +129,7 @@ impl fmt::Display for ShownInput<'_> {
             Input::Prepared { release, held, applied } => {
                 write!(f, "Prepared {release:?} {} applied {applied}", ShownBytes(&held.to_bytes()))
             }
+            Input::OriginChanged(_) => f.write_str("OriginChanged"),
             other => write!(f, "{other:?}"),
         }
     }
@@ -143,9 +144,12 @@ impl fmt::Display for ShownOutput<'_> {
             Output::VerifyDocument { document, base, bytes } => {
                 write!(f, "VerifyDocument {:?} base {base:?} {}", document.id(), ShownBytes(bytes))
             }
-            Output::SaveTrust(files) => {
+            Output::SaveTrust { files, .. } => {
                 f.write_str("SaveTrust")?;
                 files.iter().try_for_each(|(name, bytes)| write!(f, " {name} {}", ShownBytes(bytes)))
+            }
+            Output::ReadMetadata { role, version, .. } => {
+                write!(f, "ReadMetadata {{ role: {role:?}, version: {version:?} }}")
             }
             Output::Prepare(release) => write!(f, "Prepare {:?}", release.id()),
             other => write!(f, "{other:?}"),

@@ -49,6 +49,7 @@ impl Traffic {
             | Message::WantMetadata(_)
             | Message::WantDocument(_)
             | Message::NoDocument(_) => &mut sent.heads_and_asks,
+            Message::School(message) => return self.said(message, wire_bytes, now),
             Message::Metadata(_) | Message::Slice(_) | Message::Equivocation(_) => &mut sent.documents,
             Message::Holdings(_)
             | Message::Gained(_)

@@ -5,7 +5,6 @@ use crate::control::{self, Request};
 use crate::report::megabytes;
 use crate::status::Status;
 use crate::store::home::Home;
-use protocol::trust::TrustedSet;
 
 /// What `homeroom status` is told.
 #[derive(clap::Args)]
@@ -44,7 +43,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// The applied trees of a home that nobody runs. Opening it checks that it is enrolled and whole.
 fn resting(home: &std::path::Path) -> anyhow::Result<(Option<String>, Option<String>)> {
     let opened = Home::open(home)?;
-    TrustedSet::restore(opened.state.trust()?)?;
+    opened.chains()?;
     Ok((opened.deployment.current().map(str::to_owned), opened.deployment.previous().map(str::to_owned)))
 }
 

@@ -3,8 +3,11 @@
 use super::documents::Documents;
 use super::state::{State, StateError};
 use crate::deploy::{Deployment, HomeError};
+use protocol::chain::{Chain, Chains};
 use protocol::content::name::ChannelName;
-use protocol::trust::TrustedSet;
+use protocol::id::Signer;
+use protocol::school::School;
+use protocol::trust::{RestoreError, TrustedSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +45,19 @@ pub enum OpenError {
     /// Its trees cannot be used.
     #[error(transparent)]
     Trees(#[from] HomeError),
+    /// What it believed of a signer cannot be used.
+    #[error("what {} believes of its {signer} is spoilt", home.display())]
+    Trust {
+        /// The home.
+        home: PathBuf,
+        /// The signer.
+        signer: Signer,
+        /// What is spoilt.
+        source: RestoreError,
+    },
+    /// Its group's name is none.
+    #[error("the group of {} is spoilt; join the school again", .0.display())]
+    Group(PathBuf),
 }
 
 impl Home {
@@ -67,6 +83,20 @@ impl Home {
             path: path.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// What it believes of both signers.
+    pub fn chains(&self) -> Result<Chains, OpenError> {
+        let chain = |signer| {
+            let spoilt = |source| OpenError::Trust { home: self.path.clone(), signer, source };
+            Chain::restore(signer, self.state.trust(signer)?).map_err(spoilt)
+        };
+        let publisher = chain(Signer::Publisher)?;
+        // A device that has joined a school never runs as one that has not, whatever happens to its files.
+        let Some(group) = self.state.group()? else { return Ok(Chains { publisher, school: None }) };
+        let group = group.parse().map_err(|_| OpenError::Group(self.path.clone()))?;
+        let school = School { chain: chain(Signer::School)?, group: Some(group) };
+        Ok(Chains { publisher, school: Some(Box::new(school)) })
     }
 }
 

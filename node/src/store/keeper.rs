@@ -10,7 +10,7 @@ use protocol::bitmap::Bitmap;
 use protocol::content::chunk::VerifiedChunk;
 use protocol::content::encoding::{Encoding, decode};
 use protocol::content::release::Release;
-use protocol::id::{ManifestId, PeerId};
+use protocol::id::{ManifestId, PeerId, Signer};
 use protocol::input::{ApplyFault, Input, Verdict};
 use std::sync::Arc;
 use std::sync::mpsc as threads;
@@ -45,8 +45,8 @@ pub enum KeeperJob {
     },
     /// Lay out the staged release, and switch to it.
     Apply(ManifestId),
-    /// Replace the trusted metadata.
-    SaveTrust(Vec<(String, Arc<[u8]>)>),
+    /// Replace what is saved of a signer's chain.
+    SaveTrust(Signer, Vec<(String, Arc<[u8]>)>),
 }
 
 /// The keeper of one device.
@@ -128,7 +128,7 @@ impl Keeper {
                 self.tell(input);
                 Ok(())
             }
-            KeeperJob::SaveTrust(files) => Ok(self.home.state.save_trust(&files)?),
+            KeeperJob::SaveTrust(signer, files) => Ok(self.home.state.save_trust(signer, &files)?),
         }
     }
 

@@ -17,16 +17,15 @@ pub use lender::LenderJob;
 
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
-use crate::status;
+use crate::status::waits;
 use anyhow::{Context, bail};
 use home::Home;
-use protocol::content::version::Version;
 use protocol::id::PeerId;
 use protocol::input::{ApplyFault, Input};
+use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
-use protocol::time::UnixTime;
-use protocol::trust::{Freshness, TrustedSet};
-use protocol::update::Listed;
+use protocol::node::{Config, Node, Wait};
+use protocol::time::{Time, UnixTime};
 use std::sync::mpsc as threads;
 use tokio::sync::mpsc;
 
@@ -171,20 +170,31 @@ pub enum Offline {
 
 /// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
 pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
-    let trust = TrustedSet::restore(home.state.trust()?)?;
-    let channel = home.state.channel()?;
-    let newest = Listed::newest(&trust).into_iter().find(|listed| listed.path.channel.as_str() == channel);
-    let listed = newest.context("no release is known yet; run the device until it has found a peer")?;
+    // The rules of a running node decide what may be applied.
+    let config = Config {
+        role: Role::Device,
+        channel: Some(home.state.channel()?.parse()?),
+        applied: home.deployment.current_version().and_then(|version| version.parse().ok()),
+        applies: true,
+        has_origin: false,
+        strategy: Strategy::default(),
+        upload_slots: 0,
+        caps: Caps::default(),
+    };
+    let mut node = Node::restore(config, home.chains()?, [0; 32]);
+    node.handle(Time::default(), Input::WallClock(now));
+    let listed = node.wanted().into_iter().next().with_context(|| match (node.trust().head(), node.school()) {
+        (None, _) => "no release is known yet; run the device until it has found a peer",
+        (_, Some(_)) => "the school assigns nothing to this device that its publisher lists",
+        (_, None) => "what is applied is newer than all that the publisher lists; wait for a newer release",
+    })?;
     let version = listed.path.version.to_string();
-    let current = home.deployment.current_version().and_then(|current| current.parse::<Version>().ok());
-    if let Some(current) = current.filter(|current| listed.path.version < *current) {
-        bail!(
-            "{current} is applied, which is newer than what the publisher lists: {version}; wait for a newer release"
-        );
-    }
-    let freshness = trust.freshness(now);
-    if matches!(freshness, Freshness::Stale { .. }) {
-        tracing::warn!("there may be a newer release than {version}; the metadata is {}", status::freshness(freshness));
+    match node.waits_for(&listed) {
+        Some(wait) if !wait.yields_to_a_person() => bail!("{version} {}", waits(wait)),
+        Some(wait @ Wait::Stale(..)) => {
+            tracing::warn!("there may be a newer release than {version}: {}", waits(wait));
+        }
+        _ => {}
     }
     let incomplete = || format!("{version} is not here whole yet; run the device until it is");
     let release = home.documents.release(listed.manifest).with_context(incomplete)?;

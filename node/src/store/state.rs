@@ -5,7 +5,7 @@
 //! thread holds it.
 
 use protocol::bitmap::Bitmap;
-use protocol::id::ManifestId;
+use protocol::id::{ManifestId, Signer};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,9 @@ const FORMAT: u32 = 1;
 
 const SCHEMA: &str = "
     CREATE TABLE enrolment (only INTEGER PRIMARY KEY CHECK (only = 1), channel TEXT NOT NULL);
-    CREATE TABLE trust (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+    -- The school that it has joined, if any.
+    CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), group_name TEXT NOT NULL);
+    CREATE TABLE trust (signer TEXT NOT NULL, name TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (signer, name)) WITHOUT ROWID;
     -- Which chunks of a staged release are in place and durable, a bit each.
     CREATE TABLE held (release BLOB PRIMARY KEY, chunks INTEGER NOT NULL, bits BLOB NOT NULL) WITHOUT ROWID;
 ";
@@ -68,7 +70,7 @@ impl State {
             let transaction = state.database.transaction()?;
             transaction.execute_batch(SCHEMA)?;
             transaction.execute("INSERT INTO enrolment VALUES (1, ?1)", [channel])?;
-            insert_trust(&transaction, trust)?;
+            replace_trust(&transaction, Signer::Publisher, trust)?;
             transaction.pragma_update(None, "user_version", FORMAT)?;
             transaction.commit()
         })();
@@ -94,21 +96,48 @@ impl State {
         self.told(self.database.query_row("SELECT channel FROM enrolment", [], |row| row.get(0)))
     }
 
-    /// The trusted metadata files.
-    pub fn trust(&self) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+    /// The group in the school that it has joined, if any.
+    pub fn group(&self) -> Result<Option<String>, StateError> {
+        let row = self.database.query_row("SELECT group_name FROM membership", [], |row| row.get(0)).optional();
+        self.told(row)
+    }
+
+    /// Joins a school, or moves to another of its groups, in one transaction.
+    pub fn join(&mut self, group: &str, trust: &[(String, Arc<[u8]>)]) -> Result<(), StateError> {
+        let joined = (|| {
+            let transaction = self.database.transaction()?;
+            transaction.execute("INSERT OR REPLACE INTO membership VALUES (1, ?1)", [group])?;
+            replace_trust(&transaction, Signer::School, trust)?;
+            transaction.commit()
+        })();
+        self.told(joined)
+    }
+
+    /// Leaves the school.
+    pub fn leave(&mut self) -> Result<(), StateError> {
+        let left = (|| {
+            let transaction = self.database.transaction()?;
+            transaction.execute("DELETE FROM membership", [])?;
+            replace_trust(&transaction, Signer::School, &[])?;
+            transaction.commit()
+        })();
+        self.told(left)
+    }
+
+    /// What is saved of a signer's chain, by name.
+    pub fn trust(&self, signer: Signer) -> Result<Vec<(String, Vec<u8>)>, StateError> {
         let files = (|| {
-            let mut query = self.database.prepare("SELECT name, bytes FROM trust ORDER BY name")?;
-            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let mut query = self.database.prepare("SELECT name, bytes FROM trust WHERE signer = ?1 ORDER BY name")?;
+            query.query_map([signer.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })();
         self.told(files)
     }
 
-    /// Replaces the trusted metadata files, all at once.
-    pub fn save_trust(&mut self, files: &[(String, Arc<[u8]>)]) -> Result<(), StateError> {
+    /// Replaces what is saved of a signer's chain, all at once.
+    pub fn save_trust(&mut self, signer: Signer, files: &[(String, Arc<[u8]>)]) -> Result<(), StateError> {
         let saved = (|| {
             let transaction = self.database.transaction()?;
-            transaction.execute("DELETE FROM trust", [])?;
-            insert_trust(&transaction, files)?;
+            replace_trust(&transaction, signer, files)?;
             transaction.commit()
         })();
         self.told(saved)
@@ -160,9 +189,15 @@ impl State {
     }
 }
 
-fn insert_trust(transaction: &rusqlite::Transaction, files: &[(String, Arc<[u8]>)]) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare("INSERT INTO trust VALUES (?1, ?2)")?;
-    files.iter().try_for_each(|(name, bytes)| insert.execute(params![name, &bytes[..]]).map(|_| ()))
+fn replace_trust(
+    transaction: &rusqlite::Transaction,
+    signer: Signer,
+    files: &[(String, Arc<[u8]>)],
+) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM trust WHERE signer = ?1", [signer.to_string()])?;
+    let mut insert = transaction.prepare("INSERT INTO trust VALUES (?1, ?2, ?3)")?;
+    let signer = signer.to_string();
+    files.iter().try_for_each(|(name, bytes)| insert.execute(params![signer, name, &bytes[..]]).map(|_| ()))
 }
 
 #[cfg(test)]
@@ -181,12 +216,18 @@ mod tests {
         let mut held = Bitmap::new(70);
         held.insert(69);
         state.save_held(release, &held).unwrap();
-        state.save_trust(&[("timestamp.json".into(), b"t".as_slice().into())]).unwrap();
+        state.save_trust(Signer::Publisher, &[("timestamp.json".into(), b"t".as_slice().into())]).unwrap();
+        state.join("class-4", &[("1.root.json".into(), b"school".as_slice().into())]).unwrap();
         drop(state);
 
         let mut state = State::open(home.path()).unwrap();
         assert_eq!(state.channel().unwrap(), "stable");
-        assert_eq!(state.trust().unwrap(), [("timestamp.json".to_owned(), b"t".to_vec())]);
+        assert_eq!(state.trust(Signer::Publisher).unwrap(), [("timestamp.json".to_owned(), b"t".to_vec())]);
+        assert_eq!(state.group().unwrap().as_deref(), Some("class-4"));
+        assert_eq!(state.trust(Signer::School).unwrap(), [("1.root.json".to_owned(), b"school".to_vec())]);
+        state.leave().unwrap();
+        assert_eq!((state.group().unwrap(), state.trust(Signer::School).unwrap().len()), (None, 0));
+        assert_eq!(state.trust(Signer::Publisher).unwrap().len(), 1);
         assert_eq!(state.held(release).unwrap(), Some(held));
         state.forget_held_except(ManifestId([2; 32])).unwrap();
         assert_eq!(state.held(release).unwrap(), None);

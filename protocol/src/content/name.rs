@@ -69,15 +69,19 @@ impl TreeName {
     }
 }
 
+/// Whether a text is of the form `[a-z0-9][a-z0-9._-]*`, and no longer than this.
+pub fn is_plain(text: &str, bytes_max: usize) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= bytes_max
+        && text.bytes().next().is_some_and(plain)
+        && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
+}
+
 impl FromStr for ChannelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let legal = text.len() <= CHANNEL_BYTES_MAX
-            && text.bytes().next().is_some_and(plain)
-            && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
-        match legal {
+        match is_plain(text, CHANNEL_BYTES_MAX) {
             true if RESERVED_ROLES.contains(&text) => Err(NameError::ReservedChannel(text.to_owned())),
             true => Ok(Self(text.to_owned())),
             false => Err(NameError::Channel(text.to_owned())),

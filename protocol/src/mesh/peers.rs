@@ -2,7 +2,7 @@
 
 use super::Role;
 use super::by_peer::ByPeer;
-use crate::id::PeerId;
+use crate::id::{PeerId, Signer};
 use crate::limits::{ANSWERED_BYTES_MAX, STRIKES_MAX};
 use crate::time::{Span, Time};
 
@@ -19,6 +19,8 @@ pub struct Peers {
 struct Peer {
     /// Known once the peer has introduced itself.
     role: Option<Role>,
+    /// Whether it belongs to the same school.
+    is_of_school: bool,
     strikes: u32,
     answered_bytes: u64,
     /// Since when these are counted.
@@ -34,6 +36,19 @@ impl Peers {
     /// The peer introduced itself. Returns false if it did so before.
     pub fn introduced(&mut self, peer: PeerId, role: Role) -> bool {
         self.peers.get_mut(peer).is_some_and(|known| known.role.replace(role).is_none())
+    }
+
+    /// The peer, which has introduced itself, says that it belongs to the same school.
+    pub fn is_of_school(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.is_of_school = true;
+        }
+    }
+
+    /// Whether a peer has said that it carries the same repository of this signer.
+    pub fn carries(&self, peer: PeerId, signer: Signer) -> bool {
+        let known = self.peers.get(peer).filter(|known| known.role.is_some());
+        known.is_some_and(|known| signer == Signer::Publisher || known.is_of_school)
     }
 
     /// A peer is gone. Returns whether it was here.

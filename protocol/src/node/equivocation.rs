@@ -1,67 +1,56 @@
-//! When a publisher's keys contradict themselves: two timestamps of one version, both properly signed. Either the
-//! publisher tells different classes different things, or a thief has its keys. Which is genuine no device can know, so
-//! it keeps the first, shows both to everybody, and applies nothing by itself until there is a higher version.
+//! When a signer's keys contradict themselves: two timestamps of one version, both properly signed. Either it tells
+//! different classes different things, or a thief has its keys. Which is genuine no device can know, so it keeps the
+//! first, shows both to everybody, and applies nothing by itself until there is a higher version.
 
 use super::Node;
-use crate::id::PeerId;
+use crate::id::{PeerId, Signer};
 use crate::message::{self, Message};
 use crate::output::{Event, Output};
 use crate::time::Time;
 use crate::trust::envelope::stated_version;
-use crate::trust::{Blame, Rejection, Role};
-use serde_bytes::ByteBuf;
-
-/// The evidence.
-#[derive(Debug)]
-pub(super) struct Equivocation {
-    version: u64,
-    told: message::Equivocation,
-}
+use crate::trust::{Blame, Role};
 
 impl Node {
-    /// The version of which the publisher's keys signed two timestamps, while one of them is the newest.
-    pub fn equivocation(&self) -> Option<u64> {
-        let Equivocation { version, told } = self.equivocation.as_ref()?;
-        let newest = self.trust.metadata(&Role::Timestamp, Some(*version)).map(|(_, bytes)| bytes);
-        let is_current = self.trust.timestamp_version() == Some(*version);
-        (is_current && newest.is_some_and(|newest| newest[..] == told.first[..])).then_some(*version)
-    }
-
-    /// The bytes contradict the timestamp that is trusted.
-    pub(super) fn contradicted(&mut self, version: u64, second: &[u8]) {
-        self.refresh.contradicted(version);
-        if self.equivocation() == Some(version) {
+    /// The bytes may contradict the timestamp that is trusted: if so it is kept, and everybody is told.
+    pub(super) fn contradicted(&mut self, signer: Signer, second: &[u8]) {
+        let Some(chain) = self.chains.get_mut(signer).filter(|chain| chain.equivocation().is_none()) else { return };
+        if !chain.contradicted(second) {
             return;
         }
-        let Some((_, first)) = self.trust.metadata(&Role::Timestamp, Some(version)) else { return };
-        let (first, second) = (ByteBuf::from(first.to_vec()), ByteBuf::from(second));
-        let told = message::Equivocation { first, second };
-        self.equivocation = Some(Equivocation { version, told: told.clone() });
-        self.outputs.push_back(Output::Event(Event::Equivocation { version }));
-        let to = self.peers.devices_first().collect();
-        self.outputs.push_back(Output::SendAll { to, message: Message::Equivocation(told) });
+        let (Some(version), Some(evidence)) = (chain.equivocation(), chain.current_evidence()) else { return };
+        let message = Message::Equivocation(evidence.clone()).about(signer);
+        let files = chain.files();
+        let to = self.peers.devices_first().filter(|peer| self.peers.carries(*peer, signer)).collect();
+        self.outputs.extend([
+            Output::SaveTrust { signer, files },
+            Output::Event(Event::Equivocation { signer, version }),
+            Output::SendAll { to, message },
+        ]);
     }
 
     /// A peer shows evidence. It is judged against the timestamp that is here, so nobody can make it up, or bring news
     /// past the roots; what is of a version that is still to come waits, the last that was shown.
-    pub(super) fn shown(&mut self, now: Time, from: PeerId, shown: &message::Equivocation) {
+    pub(super) fn shown(&mut self, now: Time, signer: Signer, from: PeerId, shown: &message::Equivocation) {
         let bytes = (shown.first.len() + shown.second.len()) as u64;
-        if self.equivocation().is_some() || !self.peers.may_answer(from, bytes, now) {
+        if self.chains.get(signer).is_none_or(|chain| chain.equivocation().is_some())
+            || !self.peers.may_answer(from, bytes, now)
+        {
             return;
         }
+        let Some(chain) = self.chains.get_mut(signer) else { return };
         let versions = [&shown.first, &shown.second].map(|bytes| stated_version(bytes));
         let [Some(version), Some(other)] = versions else {
             return self.strike(from, "showed evidence that is none".to_owned());
         };
-        match self.trust.timestamp_version() {
+        match chain.trust().timestamp_version() {
             Some(mine) if version == other && version == mine => {
-                let plausible = self.judge(shown);
+                let plausible = self.judge(signer, shown);
                 if !plausible {
                     self.strike(from, "showed evidence that is none".to_owned());
                 }
             }
             mine if version == other && mine.is_none_or(|mine| mine < version) => {
-                self.shown_early = Some(shown.clone())
+                chain.shown_early = Some(shown.clone())
             }
             // Whoever was offline shows what is old by now.
             _ => {}
@@ -69,30 +58,31 @@ impl Node {
     }
 
     /// A newer timestamp is here: what was shown early may be evidence against it.
-    pub(super) fn judge_what_was_shown(&mut self) {
-        if let Some(shown) = self.shown_early.take() {
-            self.judge(&shown);
+    pub(super) fn judge_what_was_shown(&mut self, signer: Signer) {
+        if let Some(shown) = self.chains.get_mut(signer).and_then(|chain| chain.shown_early.take()) {
+            self.judge(signer, &shown);
         }
     }
 
     /// Returns whether it may have been shown in good faith.
-    fn judge(&mut self, shown: &message::Equivocation) -> bool {
-        [&shown.first, &shown.second].into_iter().any(|bytes| match self.trust.offer(&Role::Timestamp, bytes) {
-            Err(Rejection::Equivocation { version, .. }) => {
-                self.contradicted(version, bytes);
-                true
-            }
-            Ok(_) => false,
+    fn judge(&mut self, signer: Signer, shown: &message::Equivocation) -> bool {
+        let mut plausible = false;
+        for bytes in [&shown.first, &shown.second] {
+            self.contradicted(signer, bytes);
+            let Some(chain) = self.chains.get_mut(signer) else { continue };
             // Keys of another root may have signed it.
-            Err(rejection) => rejection.blame() == Blame::Nobody,
-        })
+            let by_others = |blame| blame == Blame::Nobody;
+            let offered = chain.trust.offer(&Role::Timestamp, bytes);
+            plausible |= chain.equivocation().is_some() || offered.is_err_and(|rejection| by_others(rejection.blame()));
+        }
+        plausible
     }
 
     /// A peer that comes later hears of it too.
-    pub(super) fn show_evidence(&mut self, to: PeerId) {
-        if let Some(Equivocation { told, .. }) = self.equivocation.as_ref().filter(|_| self.equivocation().is_some()) {
-            let message = Message::Equivocation(told.clone());
-            self.outputs.push_back(Output::Send { to, message });
-        }
+    pub(super) fn show_evidence(&mut self, signer: Signer, to: PeerId) {
+        let Some(chain) = self.chains.get(signer) else { return };
+        let Some(evidence) = chain.current_evidence() else { return };
+        let message = Message::Equivocation(evidence.clone()).about(signer);
+        self.outputs.push_back(Output::Send { to, message });
     }
 }

@@ -1,8 +1,9 @@
 //! Metadata and documents: what is asked for, what comes, and what of it is believed.
 
 use super::Node;
+use crate::chain::Chain;
 use crate::fetch::Progress;
-use crate::id::{PeerId, Source};
+use crate::id::{PeerId, Signer, Source};
 use crate::input::{DocumentFault, VerifiedDocument};
 use crate::message::{Message, Metadata, Slice, WantMetadata};
 use crate::output::{Document, Event, Output};
@@ -12,39 +13,43 @@ use crate::update::{Stage, Update};
 use serde_bytes::ByteBuf;
 
 impl Node {
-    pub(super) fn want_metadata(&mut self, now: Time, from: PeerId, want: &WantMetadata) {
-        let found = self.trust.metadata(&want.role, want.version).map(|(_, bytes)| bytes);
+    pub(super) fn want_metadata(&mut self, now: Time, signer: Signer, from: PeerId, want: &WantMetadata) {
+        let Some(chain) = self.chains.get(signer) else { return };
+        let found = chain.trust().metadata(&want.role, want.version).map(|(_, bytes)| bytes);
         let found = found.filter(|bytes| self.peers.may_answer(from, bytes.len() as u64, now));
         let bytes = found.map(|bytes| ByteBuf::from(bytes.to_vec()));
-        self.send(from, Message::Metadata(Metadata { role: want.role.clone(), bytes }));
+        let answer = Message::Metadata(Metadata { role: want.role.clone(), bytes }).about(signer);
+        self.send(from, answer);
     }
 
-    pub(super) fn metadata(&mut self, now: Time, source: Source, role: &Role, bytes: Option<&[u8]>) {
-        let Some(request) = self.refresh.answered(source, role) else { return };
-        let Some(bytes) = bytes else { return self.refresh.failed(&request, now) };
-        match self.trust.offer(role, bytes) {
+    pub(super) fn metadata(&mut self, now: Time, signer: Signer, source: Source, role: &Role, bytes: Option<&[u8]>) {
+        let Some(chain) = self.chains.get_mut(signer) else { return };
+        let Chain { trust, refresh, .. } = chain;
+        let Some(request) = refresh.answered(source, role) else { return };
+        let Some(bytes) = bytes else { return refresh.failed(&request, now) };
+        match trust.offer(role, bytes) {
             // A peer that claims news and has none is left alone for a while, lest it is asked for ever.
-            Ok(Accepted::AlreadyKnown) if source != Source::Origin => self.refresh.failed(&request, now),
-            Ok(Accepted::AlreadyKnown) => self.refresh.accepted(&request),
+            Ok(Accepted::AlreadyKnown) if source != Source::Origin => refresh.failed(&request, now),
+            Ok(Accepted::AlreadyKnown) => refresh.accepted(&request),
             Ok(Accepted::New) => {
-                self.refresh.accepted(&request);
-                self.outputs.push_back(Output::SaveTrust(self.trust.files()));
+                refresh.accepted(&request);
+                self.outputs.push_back(Output::SaveTrust { signer, files: chain.files() });
                 if *role == Role::Timestamp {
-                    self.judge_what_was_shown();
+                    self.judge_what_was_shown(signer);
                 }
             }
-            Err(Rejection::Equivocation { version, .. }) => {
-                self.refresh.failed(&request, now);
-                self.contradicted(version, bytes);
+            Err(Rejection::Equivocation { .. }) => {
+                refresh.failed(&request, now);
+                self.contradicted(signer, bytes);
             }
             Err(rejection) => {
-                self.refresh.failed(&request, now);
+                refresh.failed(&request, now);
                 let peer = match source {
                     Source::Peer(peer) => Some(peer),
                     Source::Origin => None,
                 };
                 let why = explained(&rejection);
-                self.outputs.push_back(Output::Event(Event::MetadataRefused { peer, why: why.clone() }));
+                self.outputs.push_back(Output::Event(Event::MetadataRefused { signer, peer, why: why.clone() }));
                 if let (Some(peer), Blame::Peer) = (peer, rejection.blame()) {
                     self.strike(peer, why);
                 }
@@ -64,7 +69,7 @@ impl Node {
     }
 
     pub(super) fn slice(&mut self, now: Time, from: PeerId, slice: &Slice) {
-        for update in self.updates.values_mut() {
+        for update in self.updates.iter_mut() {
             let Stage::Fetching(fetch) = &mut update.stage else { continue };
             match fetch.slice(from, slice, now) {
                 None => continue,
@@ -93,7 +98,7 @@ impl Node {
     ) {
         let verifying = self
             .updates
-            .values_mut()
+            .iter_mut()
             .find(|update| matches!(&update.stage, Stage::Verifying(fetch) if fetch.document().is(document)));
         let Some(update) = verifying else { return };
         let Stage::Verifying(mut fetch) = std::mem::replace(&mut update.stage, Stage::Reading) else { return };
@@ -148,7 +153,7 @@ impl Node {
     /// The update that waits for this document. Two channels may share a chunk list, and each waits for
     /// its own.
     fn update_wanting(&mut self, document: &Document) -> Option<&mut Update> {
-        self.updates.values_mut().map(Box::as_mut).find(|update| update.document().is(document))
+        self.updates.iter_mut().map(Box::as_mut).find(|update| update.document().is(document))
     }
 }
 

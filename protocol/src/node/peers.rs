@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::bitmap::Bitmap;
-use crate::id::{PeerId, Source};
+use crate::id::{PeerId, Signer, Source};
 use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Credit, Hello, Holdings, Message, Metadata};
 use crate::output::{Event, Output};
@@ -12,8 +12,11 @@ use crate::update::Stage;
 impl Node {
     pub(super) fn peer_connected(&mut self, peer: PeerId) {
         self.peers.connected(peer);
-        let hello = Hello { features: 0, repository: self.trust.repository(), role: self.config.role };
-        self.send(peer, Message::Hello(hello));
+        for chain in self.chains.iter() {
+            let hello = Hello { features: 0, repository: chain.trust().repository(), role: self.config.role };
+            let message = Message::Hello(hello).about(chain.signer());
+            self.outputs.push_back(Output::Send { to: peer, message });
+        }
         let holdings: Vec<Message> = self.swarms.iter().map(|swarm| holdings(swarm, true)).collect();
         holdings.into_iter().for_each(|message| self.send(peer, message));
     }
@@ -25,9 +28,11 @@ impl Node {
         // A peer may also leave because of what it sent with a chunk.
         self.rest_at = Time::default();
         self.uploads.peer_left(peer);
-        self.refresh.peer_left(peer);
+        for signer in Signer::BOTH {
+            self.chains.get_mut(signer).into_iter().for_each(|chain| chain.refresh.peer_left(peer));
+        }
         self.swarms.iter_mut().for_each(|swarm| swarm.peer_left(peer));
-        for update in self.updates.values_mut() {
+        for update in self.updates.iter_mut() {
             if let Stage::Fetching(fetch) = &mut update.stage {
                 fetch.peer_left(peer);
             }
@@ -43,17 +48,16 @@ impl Node {
         };
         match message {
             Message::Hello(_) => {}
-            Message::Head(head) => self.refresh.peer_has(from, *head, now),
-            Message::WantMetadata(want) => self.want_metadata(now, from, want),
-            Message::Metadata(Metadata { role, bytes }) => {
-                self.metadata(now, Source::Peer(from), role, bytes.as_ref().map(|bytes| bytes.as_slice()));
+            Message::Head(_) | Message::WantMetadata(_) | Message::Metadata(_) | Message::Equivocation(_) => {
+                self.of_repository(now, Signer::Publisher, from, message);
             }
+            Message::School(message) => self.of_school(now, from, message),
             Message::WantDocument(want) => {
                 self.outputs.push_back(Output::SendDocument { to: from, want: want.clone() })
             }
             Message::Slice(slice) => self.slice(now, from, slice),
             Message::NoDocument(id) => {
-                for update in self.updates.values_mut() {
+                for update in self.updates.iter_mut() {
                     if let Stage::Fetching(fetch) = &mut update.stage
                         && fetch.document().id() == *id
                     {
@@ -74,7 +78,6 @@ impl Node {
                 }
             }
             Message::Cancel(Chunks { release, indexes }) => self.uploads.cancel(from, *release, indexes),
-            Message::Equivocation(shown) => self.shown(now, from, shown),
             Message::Refuse(Chunks { release, indexes }) => {
                 if let Some(swarm) = self.swarms.get_mut(*release) {
                     indexes.iter().for_each(|index| swarm.refused(from, *index));
@@ -83,16 +86,47 @@ impl Node {
         }
     }
 
+    /// What a peer says of its school's repository, which counts once it has said that it is the same as this node's.
+    fn of_school(&mut self, now: Time, from: PeerId, message: &Message) {
+        let Some(school) = &mut self.chains.school else { return };
+        if let Message::Hello(hello) = message
+            && hello.repository == school.chain.trust().repository()
+            && !self.peers.carries(from, Signer::School)
+        {
+            self.peers.is_of_school(from);
+            school.chain.introduced(from);
+            self.show_evidence(Signer::School, from);
+        } else if self.peers.carries(from, Signer::School) {
+            self.of_repository(now, Signer::School, from, message);
+        }
+    }
+
+    /// What a peer says of a signer's repository.
+    fn of_repository(&mut self, now: Time, signer: Signer, from: PeerId, message: &Message) {
+        match message {
+            Message::Head(head) => {
+                self.chains.get_mut(signer).into_iter().for_each(|chain| chain.refresh.peer_has(from, *head, now));
+            }
+            Message::WantMetadata(want) => self.want_metadata(now, signer, from, want),
+            Message::Metadata(Metadata { role, bytes }) => {
+                let bytes = bytes.as_ref().map(|bytes| bytes.as_slice());
+                self.metadata(now, signer, Source::Peer(from), role, bytes);
+            }
+            Message::Equivocation(shown) => self.shown(now, signer, from, shown),
+            _ => {}
+        }
+    }
+
     pub(super) fn hello(&mut self, from: PeerId, hello: &Hello) {
-        if hello.repository != self.trust.repository() {
+        if hello.repository != self.trust().repository() {
             // Another school's node, on the same network by no fault of its own.
             self.peer_left(from);
             self.outputs.push_back(Output::Disconnect(from));
         } else if !self.peers.introduced(from, hello.role) {
             self.strike(from, "introduced itself twice".to_owned());
         } else {
-            self.untold.push(from);
-            self.show_evidence(from);
+            self.chains.publisher.introduced(from);
+            self.show_evidence(Signer::Publisher, from);
         }
     }
 

@@ -14,46 +14,84 @@ use crate::update::{Listed, Stage, Update};
 use std::sync::Arc;
 
 impl Node {
-    /// Looks for newer releases once the metadata is whole. What the publisher took back meanwhile is given up, unless
-    /// it is applied: then the device stays there until there is something newer.
+    /// Looks what this node should have now, once metadata is whole. What the publisher took back meanwhile, or the
+    /// school assigns to nobody any more, is given up, unless it is applied: then the device stays there until it should
+    /// have another.
     pub(super) fn hear_of_releases(&mut self) {
-        let newest = Listed::newest(&self.trust);
-        self.give_up_withdrawn();
-        for listed in newest {
-            let channel = listed.path.channel.clone();
-            let follows = self.config.role == Role::Seed || self.config.channel.as_ref() == Some(&channel);
-            let before = self.updates.get(&channel);
-            let goes_back = self.config.applied.as_ref().is_some_and(|applied| listed.path.version < *applied);
+        let wanted = self.wanted();
+        self.give_up(&wanted);
+        for listed in &wanted {
+            let of_channel = |update: &&Box<Update>| update.listed.path.channel == listed.path.channel;
+            let before = self.updates.iter().rfind(of_channel);
             // What is being applied comes to its end first; then this is looked at again.
             let waits = before.is_some_and(|before| matches!(before.stage, Stage::Applying));
-            let is_known = before.is_some_and(|before| before.listed.manifest == listed.manifest);
-            if !follows || goes_back || waits || is_known {
+            let is_known = self.updates.iter().any(|update| update.listed.manifest == listed.manifest);
+            if waits || is_known {
                 continue;
             }
             self.outputs.push_back(Output::Event(Event::Heard {
-                channel: channel.to_string(),
+                channel: listed.path.channel.to_string(),
                 version: listed.path.version.to_string(),
                 release: listed.manifest,
             }));
-            let update = Update::new(listed, before.map(Box::as_ref));
+            let update = Update::new(listed.clone(), before.map(Box::as_ref));
             self.outputs.push_back(Output::ReadDocument(update.document()));
-            self.updates.insert(channel, Box::new(update));
+            self.take_up(update, &wanted);
         }
     }
 
-    fn give_up_withdrawn(&mut self) {
-        let listed = |update: &Update| {
-            let targets = self.trust.targets();
-            targets.into_iter().any(|(_, target)| ManifestId(target.sha256) == update.listed.manifest)
-        };
+    /// A seed has the newest release of every channel, and whatever its school assigns. A device has what its school
+    /// assigns to its group, or else the newest of its channel; by itself it never goes back.
+    pub fn wanted(&self) -> Vec<Listed> {
+        let newest = || Listed::newest(self.trust());
+        match (self.config.role, self.school(), &self.config.channel) {
+            (Role::Seed, None, _) => newest(),
+            (Role::Seed, Some(school), _) => {
+                let mut wanted = newest();
+                let assigned = Listed::all(self.trust()).filter(|listed| school.assigns(listed));
+                wanted.extend(assigned.filter(|listed| !newest().contains(listed)));
+                wanted
+            }
+            (Role::Device, Some(school), Some(channel)) => {
+                let assignment = school.assignment(channel);
+                Listed::all(self.trust()).filter(|listed| assignment.as_ref().is_some_and(|it| it.is(listed))).collect()
+            }
+            (Role::Device, _, channel) => {
+                let goes_back =
+                    |listed: &Listed| self.config.applied.as_ref().is_some_and(|it| listed.path.version < *it);
+                let mut newest = newest();
+                newest.retain(|listed| Some(&listed.path.channel) == channel.as_ref() && !goes_back(listed));
+                newest
+            }
+        }
+    }
+
+    /// A release takes the place of those of its channel that this node should not have any more.
+    fn take_up(&mut self, update: Update, wanted: &[Listed]) {
+        let path = update.listed.path.clone();
+        self.updates.retain(|it| it.listed.path.channel != path.channel || wanted.contains(&it.listed));
+        let at = self.updates.partition_point(|it| it.listed.path < path);
+        self.updates.insert(at, Box::new(update));
+    }
+
+    fn give_up(&mut self, wanted: &[Listed]) {
+        let is_listed = |listed: &Listed| Listed::all(self.trust()).any(|it| it.manifest == listed.manifest);
         let is_applied = |update: &Update| matches!(update.stage, Stage::Applied | Stage::Applying);
-        let keeps = |update: &Update| listed(update) || (is_applied(update) && self.config.role == Role::Device);
-        let withdrawn: Vec<Listed> =
-            self.updates.values().filter(|update| !keeps(update)).map(|update| update.listed.clone()).collect();
-        for Listed { path, manifest, .. } in withdrawn {
-            self.updates.remove(&path.channel);
-            self.forget(|swarm| swarm.release() == manifest);
-            self.outputs.push_back(Output::Event(Event::Withdrawn(manifest)));
+        // Another comes in its place, with what is here of this.
+        let is_followed = |listed: &Listed| wanted.iter().any(|it| it.path.channel == listed.path.channel);
+        let keeps = |update: &Update| {
+            let listed = &update.listed;
+            wanted.iter().any(|it| it.manifest == listed.manifest)
+                || (is_listed(listed) && is_followed(listed))
+                || (is_applied(update) && self.config.role == Role::Device)
+        };
+        let unwanted = self.updates.iter().filter(|update| !keeps(update)).map(|update| &update.listed);
+        let unwanted: Vec<_> = unwanted.map(|listed| (listed.manifest, is_listed(listed))).collect();
+        for (release, is_listed) in unwanted {
+            let event = if is_listed { Event::Unassigned(release) } else { Event::Withdrawn(release) };
+            self.updates.retain(|update| update.listed.manifest != release);
+            self.forget(|swarm| swarm.release() == release);
+            self.outputs.push_back(Output::Event(event));
         }
     }
 
@@ -70,11 +108,11 @@ impl Node {
 
     pub(super) fn prepared(&mut self, now: Time, release: ManifestId, held: Bitmap, applied: bool) {
         let role = self.config.role;
-        let Some(update) = self.updates.values_mut().find(|update| update.listed.manifest == release) else { return };
+        let Some(update) = self.updates.iter_mut().find(|update| update.listed.manifest == release) else { return };
         let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
         update.stage = if applied { Stage::Applied } else { Stage::Filling };
         let swarm = Swarm::new(self.config.strategy, release, content.chunks().clone(), held, role, now);
-        let current: Vec<ManifestId> = self.updates.values().map(|update| update.listed.manifest).collect();
+        let current: Vec<ManifestId> = self.updates.iter().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
         let told = holdings(&swarm, true);
         self.swarms.insert(swarm);
@@ -163,17 +201,9 @@ impl Node {
         }
     }
 
-    /// A person's word, or the node's own rule: what is complete is applied.
-    pub(super) fn apply_complete(&mut self) {
-        for update in self.updates.values_mut().filter(|update| matches!(update.stage, Stage::Complete)) {
-            update.stage = Stage::Applying;
-            self.outputs.push_back(Output::Apply(update.listed.manifest));
-        }
-    }
-
     pub(super) fn retry_blocked(&mut self, now: Time) {
         let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
-        let updates = self.updates.values().map(Box::as_ref);
+        let updates = self.updates.iter().map(Box::as_ref);
         let releases: Vec<_> = updates.filter(due).filter_map(|update| update.release.clone()).collect();
         releases.into_iter().for_each(|release| self.prepare(release));
     }
@@ -189,6 +219,6 @@ impl Node {
     }
 
     pub(super) fn update_mut(&mut self, release: ManifestId) -> Option<&mut Update> {
-        self.updates.values_mut().map(Box::as_mut).find(|update| update.listed.manifest == release)
+        self.updates.iter_mut().map(Box::as_mut).find(|update| update.listed.manifest == release)
     }
 }

@@ -7,7 +7,7 @@ use crate::network::{Parcel, State};
 use crate::outcome::Spread;
 use crate::scenario::HostId;
 use protocol::bitmap::Bitmap;
-use protocol::id::PeerId;
+use protocol::id::{PeerId, Signer};
 use protocol::input::{Input, UploadOutcome};
 
 impl Sim<'_> {
@@ -18,7 +18,7 @@ impl Sim<'_> {
                 self.publisher.publish(&self.scenario.releases[number], self.now);
                 let chunks = self.publisher.published()[number].release.chunk_count();
                 self.spreads.push(Spread { held: Bitmap::new(chunks), whole_at: None });
-                self.give(HostId::SEED, Input::OriginChanged);
+                self.give(HostId::SEED, Input::OriginChanged(Signer::Publisher));
             }
             World::SwitchOn(host) => self.switch_on(host),
             World::PowerCut(host) => self.power_cut(host),

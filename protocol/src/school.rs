@@ -1,0 +1,152 @@
+//! What a school says that its devices should run.
+//!
+//! A school's repository is a small one of TUF, signed on its server, after Uptane's director. Its top-level targets
+//! repeat path, length and hash of releases that the publisher lists, and say in their `custom` part which groups of
+//! devices should run each, and on what terms. A device that has joined a school applies only what both name: the
+//! publisher says what is genuine, and the school chooses among that. So whoever steals the school's keys can choose
+//! too, and add nothing. A newer assignment may name an older release, which is the only way back from afar.
+
+use crate::chain::Chain;
+use crate::content::name::{ChannelName, TargetPath, is_plain};
+use crate::limits::GROUP_BYTES_MAX;
+use crate::trust::date::Date;
+use crate::trust::metadata::TargetFile;
+use crate::trust::{Role, TrustedSet};
+use crate::update::Listed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// The group that every device of a school is in.
+pub const ALL: &str = "all";
+
+/// A group of devices: a classroom, say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GroupName(String);
+
+/// A text is no group's name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} cannot name a group; use up to {GROUP_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+)]
+pub struct GroupNameError(String);
+
+/// The terms on which a group runs a release.
+///
+/// A device that does not know one of the terms does not apply the release: to wait is safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Terms {
+    /// It is fetched and not applied, until a newer assignment says otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// It is fetched, and not applied before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Date>,
+    /// A newer release than the applied one may be applied though metadata expired so many days ago.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stale_grace_days: u16,
+}
+
+/// What a school adds to a release that it assigns: the `custom` part of its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// Who should run it.
+    pub groups: BTreeMap<GroupName, Terms>,
+}
+
+/// A release that a group should run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Its path, by which the publisher lists it.
+    pub path: TargetPath,
+    /// Its manifest's length in bytes and hashes, as the school states them.
+    file: TargetFile,
+    /// On what terms.
+    pub terms: Terms,
+}
+
+/// The school that a node belongs to.
+#[derive(Debug)]
+pub struct School {
+    /// What is believed of it.
+    pub chain: Chain,
+    /// The device's group; a seed carries what any group should run.
+    pub group: Option<GroupName>,
+}
+
+impl School {
+    /// What this device should run of a channel.
+    pub fn assignment(&self, channel: &ChannelName) -> Option<Assignment> {
+        let group = self.group.as_ref()?;
+        let of = |group: &str| {
+            let named =
+                assignments(self.chain.trust()).filter(|(name, it)| name.0 == group && it.path.channel == *channel);
+            // A school's own program assigns one. Of several the same one is chosen everywhere.
+            named.map(|(_, assignment)| assignment).max_by(|one, other| one.path.cmp(&other.path))
+        };
+        of(&group.0).or_else(|| of(ALL))
+    }
+
+    /// Whether some group should run a release.
+    pub fn assigns(&self, listed: &Listed) -> bool {
+        assignments(self.chain.trust()).any(|(_, assignment)| assignment.is(listed))
+    }
+}
+
+impl Assignment {
+    /// Whether it names the very release that the publisher lists.
+    pub fn is(&self, listed: &Listed) -> bool {
+        self.path == listed.path
+            && self.file.length == listed.manifest_bytes
+            && self.file.sha256() == Some(listed.manifest.0)
+    }
+}
+
+/// What each group should run, as a school's newest complete metadata says. Only the top-level targets count: a school
+/// delegates to nobody.
+pub fn assignments(school: &TrustedSet) -> impl Iterator<Item = (GroupName, Assignment)> {
+    let targets = school.complete().and_then(|complete| complete.role(&Role::Targets));
+    targets.into_iter().flat_map(|targets| &targets.body.targets).flat_map(|(path, file)| {
+        let path = path.parse::<TargetPath>().ok();
+        let custom = file.custom.clone().and_then(|custom| serde_json::from_value::<Groups>(custom).ok());
+        let groups = custom.unwrap_or_default().groups;
+        groups.into_iter().filter_map(move |(group, terms)| {
+            Some((group, Assignment { path: path.clone()?, file: file.clone(), terms }))
+        })
+    })
+}
+
+fn is_zero(days: &u16) -> bool {
+    *days == 0
+}
+
+impl FromStr for GroupName {
+    type Err = GroupNameError;
+
+    fn from_str(text: &str) -> Result<Self, GroupNameError> {
+        if is_plain(text, GROUP_BYTES_MAX) { Ok(Self(text.to_owned())) } else { Err(GroupNameError(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for GroupName {
+    type Error = GroupNameError;
+
+    fn try_from(text: String) -> Result<Self, GroupNameError> {
+        text.parse()
+    }
+}
+
+impl From<GroupName> for String {
+    fn from(group: GroupName) -> Self {
+        group.0
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
