@@ -11,6 +11,7 @@ use crate::publisher::files;
 use crate::quiet::QuietHours;
 use crate::report::Reporter;
 use crate::repository::Repository;
+use crate::school::Clerk;
 use crate::status::Status;
 use crate::store::home::Home;
 use crate::store::{Done, KeeperJob, LenderJob, Store};
@@ -24,6 +25,7 @@ use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
+use protocol::school::School;
 use protocol::time::{Time, UnixTime};
 use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
 use std::collections::BTreeMap;
@@ -47,8 +49,8 @@ const SLICES_WAITING_MAX: u32 = 8;
 pub enum Place {
     /// A device's home.
     Home(Box<Home>),
-    /// A school's repository.
-    Repository(Box<Repository>),
+    /// A seed's repository, and the school that says what its devices should run.
+    Repository(Box<Repository>, Option<Clerk>),
 }
 
 /// How a node is run.
@@ -76,6 +78,7 @@ pub struct Daemon {
     dialler: Dialler,
     control: Option<Control>,
     origins: BTreeMap<Signer, Origin>,
+    clerk: Option<Clerk>,
     reporter: Reporter,
     role: Role,
     started: Instant,
@@ -101,11 +104,11 @@ impl Daemon {
     pub async fn start(place: Place, options: Options, reporter: Reporter) -> anyhow::Result<Daemon> {
         let peers_max = match place {
             Place::Home(_) => PEERS_MAX + SEED_CONNECTIONS,
-            Place::Repository(_) => SEED_PEERS_MAX,
+            Place::Repository(..) => SEED_PEERS_MAX,
         };
         let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
-        let (mut origins, mut control, mut applied) = (BTreeMap::new(), None, None);
+        let (mut origins, mut control, mut applied, mut clerk) = (BTreeMap::new(), None, None, None);
         let (store, chains, role, channel) = match place {
             Place::Home(home) => {
                 control =
@@ -116,10 +119,17 @@ impl Daemon {
                 applied = home.deployment.current_version().and_then(|version| version.parse().ok());
                 (Store::of_device(*home)?, chains, Role::Device, Some(channel))
             }
-            Place::Repository(repository) => {
+            Place::Repository(repository, schools) => {
                 let (origin, publisher) = Origin::open(Signer::Publisher, repository.path())?;
                 origins.insert(Signer::Publisher, origin);
-                (Store::of_school(*repository)?, Chains { publisher, school: None }, Role::Seed, None)
+                let mut school = None;
+                if let Some(schools) = &schools {
+                    let (origin, chain) = Origin::open(Signer::School, schools.school())?;
+                    origins.insert(Signer::School, origin);
+                    school = Some(Box::new(School { chain, group: None }));
+                }
+                clerk = schools;
+                (Store::of_school(*repository)?, Chains { publisher, school }, Role::Seed, None)
             }
         };
         let discovery = if options.mdns {
@@ -155,6 +165,7 @@ impl Daemon {
             dialler: Dialler::new(options.peers),
             control,
             origins,
+            clerk,
             reporter,
             role,
             started: Instant::now(),
@@ -334,6 +345,7 @@ impl Daemon {
             let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
             self.handle(Input::WallClock(UnixTime(seconds)));
         }
+        self.clerk.iter_mut().for_each(Clerk::look);
         self.keep_quiet_hours();
         if let Some(traffic) = self.meter.as_mut().and_then(|meter| meter.read().ok()) {
             tracing::debug!(?traffic, pace = ?self.node.pace(), "carried");
@@ -345,7 +357,7 @@ impl Daemon {
 
     /// A clock that is plainly wrong tells no hours.
     fn keep_quiet_hours(&mut self) {
-        let clock_is_wrong = matches!(self.node.freshness(), Some(Freshness::TimeUnverified(_)));
+        let clock_is_wrong = matches!(self.node.freshness(Signer::Publisher), Some(Freshness::TimeUnverified(_)));
         let until = self.quiet_hours.filter(|_| !clock_is_wrong).and_then(QuietHours::quiet_until);
         if until != self.quiet_until {
             self.quiet_until = until;

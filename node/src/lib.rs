@@ -13,5 +13,6 @@ pub mod publisher;
 pub mod quiet;
 pub mod report;
 pub mod repository;
+pub mod school;
 pub mod status;
 pub mod store;

@@ -1,9 +1,11 @@
 //! What a node says of itself, to people and to scripts.
 
 use crate::net::Network;
+use protocol::id::Signer;
 use protocol::node::{Node, Wait};
+use protocol::school::{Assignment, School};
 use protocol::trust::{ClockFault, Freshness};
-use protocol::update::{Stage, Update};
+use protocol::update::{Listed, Stage, Update};
 use serde::{Deserialize, Serialize};
 
 /// Where a node stands.
@@ -15,6 +17,9 @@ pub struct Status {
     pub timestamp: Option<u64>,
     /// How far the metadata can be trusted to be current.
     pub freshness: String,
+    /// The school that it belongs to, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub school: Option<SchoolStatus>,
     /// Peers that are connected.
     pub peers: usize,
     /// Chunks and documents sent to peers so far, in bytes on the wire.
@@ -23,6 +28,23 @@ pub struct Status {
     pub pace: Option<String>,
     /// The newest release of each channel that the node follows.
     pub releases: Vec<ReleaseStatus>,
+}
+
+/// What a node knows of its school.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchoolStatus {
+    /// The school's repository, by the SHA-256 of its first root.
+    pub repository: String,
+    /// The device's group; nothing for a seed.
+    pub group: Option<String>,
+    /// Version of the school's newest whole metadata; nothing before the first.
+    pub timestamp: Option<u64>,
+    /// How far that can be trusted to be current.
+    pub freshness: String,
+    /// The release that the device should run, if any.
+    pub assigned: Option<String>,
+    /// Why it does not, where a person could help.
+    pub why: Option<String>,
 }
 
 /// Where one release stands on a node. Bytes are of this run of the process.
@@ -62,11 +84,34 @@ impl Status {
         Self {
             repository: node.trust().repository().to_string(),
             timestamp: node.trust().head().map(|head| head.timestamp),
-            freshness: node.freshness().map_or_else(|| "unknown".to_owned(), freshness),
+            freshness: node.freshness(Signer::Publisher).map_or_else(|| "unknown".to_owned(), freshness),
+            school: node.school().map(|school| SchoolStatus::of(node, school)),
             peers: network.peer_count(),
             sent_bytes,
             pace: None,
             releases: node.updates().map(|update| ReleaseStatus::of(node, update)).collect(),
+        }
+    }
+}
+
+impl SchoolStatus {
+    fn of(node: &Node, school: &School) -> Self {
+        let trust = school.chain.trust();
+        let assignment = node.channel().and_then(|channel| school.assignment(channel));
+        let is_listed = |assignment: &Assignment| Listed::all(node.trust()).any(|listed| assignment.is(&listed));
+        let why = match &assignment {
+            Some(assignment) if !is_listed(assignment) => {
+                Some("its publisher lists no such release, or took it back; assign another".to_owned())
+            }
+            _ => None,
+        };
+        Self {
+            repository: trust.repository().to_string(),
+            group: school.group.as_ref().map(ToString::to_string),
+            timestamp: trust.head().map(|head| head.timestamp),
+            freshness: node.freshness(Signer::School).map_or_else(|| "unknown".to_owned(), freshness),
+            assigned: assignment.map(|assignment| assignment.path.to_string()),
+            why,
         }
     }
 }

@@ -183,9 +183,14 @@ impl Node {
         self.chains.publisher.trust()
     }
 
-    /// How fresh the metadata is by the wall clock, if the driver has told one.
-    pub fn freshness(&self) -> Option<Freshness> {
-        self.wall_clock.map(|now| self.chains.publisher.trust().freshness(now))
+    /// How fresh a signer's metadata is by the wall clock, if the driver has told one.
+    pub fn freshness(&self, signer: Signer) -> Option<Freshness> {
+        Some(self.chains.get(signer)?.trust().freshness(self.wall_clock?))
+    }
+
+    /// The channel that a device follows.
+    pub fn channel(&self) -> Option<&ChannelName> {
+        self.config.channel.as_ref()
     }
 
     /// The school that this node belongs to, if any.

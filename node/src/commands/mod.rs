@@ -4,11 +4,13 @@ mod apply;
 mod demo;
 mod enroll;
 mod init;
+mod join;
 mod key;
 mod publish;
 mod refresh;
 mod root;
 mod run;
+mod school;
 mod status;
 mod withdraw;
 
@@ -66,8 +68,15 @@ enum Verb {
     Withdraw(withdraw::Arguments),
     /// Say anew that what a repository lists is the newest: once a day, or before 90 days are over
     Refresh(refresh::Arguments),
+    /// Say which group of a school's devices should run which release
+    #[command(subcommand)]
+    School(school::Verb),
     /// Fix a device's publisher and channel, once
     Enroll(enroll::Arguments),
+    /// Let a device do as a school says, from then on
+    Join(join::Arguments),
+    /// Let a device follow its publisher alone again
+    Leave(join::LeaveArguments),
     /// Run a device, or with --seed the school's server
     Run(run::Arguments),
     /// Tell where a device stands
@@ -114,7 +123,10 @@ pub fn main() -> ExitCode {
         Verb::Publish(arguments) => publish::run(arguments),
         Verb::Withdraw(arguments) => withdraw::run(arguments),
         Verb::Refresh(arguments) => refresh::run(arguments),
+        Verb::School(verb) => school::run(verb),
         Verb::Enroll(arguments) => enroll::run(arguments),
+        Verb::Join(arguments) => join::run(arguments),
+        Verb::Leave(arguments) => join::leave(arguments),
         Verb::Run(arguments) => run::run(arguments),
         Verb::Status(arguments) => status::run(arguments),
         Verb::Apply(arguments) => apply::run(arguments),

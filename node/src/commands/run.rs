@@ -1,11 +1,12 @@
 //! `homeroom run`.
 
-use super::HomeArgument;
+use super::{HomeArgument, default_keys};
 use crate::daemon::{Daemon, Options, Place};
 use crate::net::DEFAULT_PORT;
 use crate::quiet::QuietHours;
 use crate::report::Reporter;
 use crate::repository::Repository;
+use crate::school::Clerk;
 use crate::store::home::Home;
 use anyhow::Context;
 use protocol::mesh::Caps;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   homeroom run --seed --repo /srv/repo           the school's server
+  homeroom run --seed --repo /srv/repo --school /srv/school
   homeroom run                                   a device that applies what it fetches
   homeroom run --no-apply --peer 10.0.0.1:46637  a device that waits for `homeroom apply`
   homeroom run --upload-max 20Mbit --quiet-hours 08:00-13:00
@@ -33,6 +35,12 @@ pub struct Arguments {
     /// The repository to serve
     #[arg(long, value_name = "DIR", requires = "seed")]
     repo: Option<PathBuf>,
+    /// The school that says what its devices should run
+    #[arg(long, value_name = "DIR", requires = "seed")]
+    school: Option<PathBuf>,
+    /// The keys that sign for the school, daily, that it has nothing newer [default: SCHOOL.keys]
+    #[arg(long, value_name = "DIR", requires = "school")]
+    school_keys: Option<PathBuf>,
     /// Where to listen
     #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))]
     listen: SocketAddr,
@@ -68,6 +76,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments {
         home,
         repo,
+        school,
+        school_keys,
         listen,
         peers,
         no_mdns,
@@ -80,7 +90,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         ..
     } = arguments;
     let place = match repo {
-        Some(repo) => Place::Repository(Box::new(Repository::open(&repo)?)),
+        Some(repo) => {
+            let clerk = school.map(|school| {
+                let keys = school_keys.unwrap_or_else(|| default_keys(&school));
+                Clerk::new(school, keys)
+            });
+            Place::Repository(Box::new(Repository::open(&repo)?), clerk)
+        }
         None => Place::Home(Box::new(Home::open(&home.path())?)),
     };
     let caps = Caps { upload_bytes_per_s: upload_max, download_bytes_per_s: download_max };

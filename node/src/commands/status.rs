@@ -54,6 +54,14 @@ fn link(home: &std::path::Path, name: &str) -> Option<String> {
 
 fn tell(status: &Status) {
     println!("metadata: version {}, {}", status.timestamp.unwrap_or_default(), status.freshness);
+    if let Some(school) = &status.school {
+        let (timestamp, freshness) = (school.timestamp.unwrap_or_default(), &school.freshness);
+        println!("school:   version {timestamp}, {freshness}");
+        if let Some(group) = &school.group {
+            println!("  {group} should run {}", school.assigned.as_deref().unwrap_or("nothing yet"));
+        }
+        school.why.iter().for_each(|why| println!("  {why}"));
+    }
     println!("peers:    {}", status.peers);
     println!("sent:     {}", megabytes(status.sent_bytes));
     status.pace.iter().for_each(|pace| println!("pace:     {pace}"));

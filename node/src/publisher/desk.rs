@@ -2,7 +2,7 @@
 
 use super::files::{FileError, ReadError, read, write_release};
 use super::keys::{AskPassword, KeyDirectory, KeyError};
-use super::signing::{Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
+use super::signing::{PUBLISHERS, Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
 use protocol::content::name::ChannelName;
 use protocol::limits;
 use protocol::time::UnixTime;
@@ -189,7 +189,7 @@ impl Desk {
         let meta = complete.snapshot().body.meta.clone();
         let versions = [complete.snapshot().version, complete.timestamp().version];
         let signers = Signers::of(&self.set.root().body, &self.keys)?;
-        let files = sign_release(signings, meta, versions, &signers, self.now);
+        let files = sign_release(signings, meta, versions, &signers, &PUBLISHERS, self.now);
         let mut judge = self.set.clone();
         // A device asks for the timestamp first, and for a channel's file last.
         for (role, _, bytes) in files.iter().rev() {

@@ -3,7 +3,7 @@
 use super::files::{FileError, ReadError, file_error, read, read_below, write_release};
 use super::keys::{AskPassword, KeyDirectory, KeyError};
 use super::root::{Draft, TOP_LEVEL};
-use super::signing::{Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
+use super::signing::{PUBLISHERS, Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
 use protocol::time::UnixTime;
 use protocol::trust::envelope::Signed;
 use protocol::trust::metadata::{Delegations, Targets};
@@ -100,7 +100,7 @@ fn create_with(repo: &Path, keys: &KeyDirectory, root: &[u8], now: UnixTime) -> 
     let targets = keys.signers(&Role::Targets, set.root().body.authority(&Role::Targets))?;
     let mut files = vec![(Role::Root, Some(1), root.to_vec())];
     let targets = Signing { role: Role::Targets, keys: targets, signed };
-    files.extend(sign_release(vec![targets], BTreeMap::new(), [0, 0], &signers, now));
+    files.extend(sign_release(vec![targets], BTreeMap::new(), [0, 0], &signers, &PUBLISHERS, now));
     let directory = repo.join("metadata");
     fs::create_dir(&directory).map_err(|source| file_error("create", &directory, source))?;
     Ok(write_release(&directory, &files)?)
@@ -136,7 +136,7 @@ pub fn rotate(
     }
     let meta = complete.snapshot().body.meta.clone();
     let versions = [complete.snapshot().version, complete.timestamp().version];
-    let mut files = sign_release(signings, meta, versions, &Signers::of(&body, &keys)?, now);
+    let mut files = sign_release(signings, meta, versions, &Signers::of(&body, &keys)?, &PUBLISHERS, now);
     for (role, _, bytes) in files.iter().rev() {
         judge.offer(role, bytes).map_err(|source| refused(role, source))?;
     }

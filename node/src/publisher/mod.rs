@@ -10,4 +10,4 @@ pub mod files;
 pub mod founding;
 pub mod keys;
 pub mod root;
-mod signing;
+pub mod signing;

@@ -11,14 +11,25 @@ use protocol::trust::metadata::{FileMeta, Root, Snapshot, Targets, Timestamp};
 use protocol::trust::sign::{SecretKey, sign};
 use std::collections::BTreeMap;
 
-pub(super) const DAY_S: i64 = 86_400;
+/// In seconds.
+pub const DAY_S: i64 = 86_400;
 /// How long a signed root stays fresh, in seconds.
 pub const ROOT_LIFE_S: i64 = 730 * DAY_S;
-/// The same, of targets.
-pub const TARGETS_LIFE_S: i64 = 365 * DAY_S;
-const SNAPSHOT_LIFE_S: i64 = 365 * DAY_S;
-/// How long a school may be offline.
-const TIMESTAMP_LIFE_S: i64 = 90 * DAY_S;
+/// The same, of a publisher's targets.
+pub const TARGETS_LIFE_S: i64 = PUBLISHERS.targets_s;
+
+/// How long what is signed stays fresh, in seconds.
+pub struct Lives {
+    /// Targets files and the snapshot.
+    pub targets_s: i64,
+    /// The timestamp.
+    pub timestamp_s: i64,
+}
+
+/// A publisher's keys may lie in a drawer for a year, and a school may be offline for a term.
+pub const PUBLISHERS: Lives = Lives { targets_s: 365 * DAY_S, timestamp_s: 90 * DAY_S };
+/// A school's server signs by itself, and its devices see it every week.
+pub const SCHOOLS: Lives = Lives { targets_s: 30 * DAY_S, timestamp_s: 7 * DAY_S };
 
 /// A targets file that is about to be signed.
 pub struct Signing {
@@ -56,6 +67,7 @@ pub fn sign_release(
     mut meta: BTreeMap<String, FileMeta>,
     versions: [u64; 2],
     signers: &Signers,
+    lives: &Lives,
     now: UnixTime,
 ) -> Vec<SignedFile> {
     let [snapshot_version, timestamp_version] = versions.map(|version| version + 1);
@@ -65,11 +77,11 @@ pub fn sign_release(
         meta.insert(role.meta_name(), FileMeta::of(signed.version, &bytes));
         files.push((role, Some(signed.version), bytes));
     }
-    let snapshot = Signed::new(snapshot_version, after(now, SNAPSHOT_LIFE_S), Snapshot { meta });
+    let snapshot = Signed::new(snapshot_version, after(now, lives.targets_s), Snapshot { meta });
     let snapshot = sign(&snapshot, &all(&signers.snapshot));
     let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(snapshot_version, &snapshot))]);
     let timestamp = Timestamp { meta, signed_at: Some(Date::new(now)) };
-    let timestamp = Signed::new(timestamp_version, after(now, TIMESTAMP_LIFE_S), timestamp);
+    let timestamp = Signed::new(timestamp_version, after(now, lives.timestamp_s), timestamp);
     files.push((Role::Snapshot, Some(snapshot_version), snapshot));
     files.push((Role::Timestamp, None, sign(&timestamp, &all(&signers.timestamp))));
     files

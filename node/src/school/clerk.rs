@@ -1,0 +1,76 @@
+//! While a school's server runs, it says daily that what is assigned is the newest, so that no device takes silence for
+//! freshness, and nobody has to remember it.
+
+use super::{AssignError, Office};
+use crate::publisher::files::read;
+use crate::publisher::keys::no_password;
+use crate::publisher::signing::DAY_S;
+use protocol::school::assignments;
+use protocol::time::UnixTime;
+use protocol::trust::TrustedSet;
+use protocol::trust::date::Date;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often it looks whether it is time: a release that is due at noon goes out a minute later at most.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// After a failure, which a person must mend.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+
+/// Signs for a school while its server runs.
+pub struct Clerk {
+    school: PathBuf,
+    keys: PathBuf,
+    looks_at: Instant,
+    at_work: Option<JoinHandle<Result<(), AssignError>>>,
+}
+
+impl Clerk {
+    /// Whoever signs for the school at `school` with what is in `keys`.
+    pub fn new(school: PathBuf, keys: PathBuf) -> Self {
+        Clerk { school, keys, looks_at: Instant::now(), at_work: None }
+    }
+
+    /// The school.
+    pub fn school(&self) -> &Path {
+        &self.school
+    }
+
+    /// Signs if it is time, beside whatever the caller does.
+    pub fn look(&mut self) {
+        if let Some(work) = self.at_work.take_if(|work| work.is_finished())
+            && let Ok(Err(error)) = work.join()
+        {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(
+                "{} cannot be signed anew, and devices will find it stale: {error:#}",
+                self.school.display()
+            );
+            self.looks_at = Instant::now() + LOOK_AGAIN_AFTER;
+        }
+        if self.at_work.is_none() && self.looks_at <= Instant::now() {
+            self.looks_at = Instant::now() + LOOK_EVERY;
+            let (school, keys) = (self.school.clone(), self.keys.clone());
+            self.at_work = Some(std::thread::spawn(move || sign_if_due(&school, &keys)));
+        }
+    }
+}
+
+fn sign_if_due(school: &Path, keys: &Path) -> Result<(), AssignError> {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = UnixTime(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+    if is_due(&read(school)?, now) {
+        Office::open(school, keys, no_password, now)?.refresh()?;
+    }
+    Ok(())
+}
+
+/// A day after it last spoke, and whenever the time has come for a release: a device whose own clock is dead takes the
+/// time from what the school signed.
+fn is_due(set: &TrustedSet, now: UnixTime) -> bool {
+    let spoke_at = set.complete().and_then(|complete| complete.timestamp().body.signed_at).map(Date::unix_time);
+    let Some(spoke_at) = spoke_at else { return true };
+    let comes = |at: Date| spoke_at < at.unix_time() && at.unix_time() <= now;
+    now.0 - spoke_at.0 >= DAY_S || assignments(set).any(|(_, it)| it.terms.not_before.is_some_and(comes))
+}
