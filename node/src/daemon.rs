@@ -17,7 +17,6 @@ use crate::store::home::Home;
 use crate::store::{Done, KeeperJob, LenderJob, Store};
 use anyhow::Context;
 use protocol::chain::{Chain, Chains};
-use protocol::content::name::ChannelName;
 use protocol::id::{PeerId, Signer};
 use protocol::input::{Input, UploadOutcome, Verdict};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
@@ -109,15 +108,17 @@ impl Daemon {
         let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
         let (mut origins, mut control, mut applied, mut clerk) = (BTreeMap::new(), None, None, None);
-        let (store, chains, role, channel) = match place {
+        let mut floor = 0;
+        let (store, chains, role, policy) = match place {
             Place::Home(home) => {
                 control =
                     Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
                 let chains = home.chains()?;
-                let channel: ChannelName = home.state.channel()?.parse()?;
+                let policy = home.state.policy()?;
                 // A tree that something else laid there has no version, and holds nothing back.
                 applied = home.deployment.current_version().and_then(|version| version.parse().ok());
-                (Store::of_device(*home)?, chains, Role::Device, Some(channel))
+                floor = home.floor()?;
+                (Store::of_device(*home)?, chains, Role::Device, Some(policy))
             }
             Place::Repository(repository, schools) => {
                 let (origin, publisher) = Origin::open(Signer::Publisher, repository.path())?;
@@ -126,7 +127,7 @@ impl Daemon {
                 if let Some(schools) = &schools {
                     let (origin, chain) = Origin::open(Signer::School, schools.school())?;
                     origins.insert(Signer::School, origin);
-                    school = Some(Box::new(School { chain, group: None }));
+                    school = Some(Box::new(School::new(chain, None)));
                 }
                 clerk = schools;
                 (Store::of_school(*repository)?, Chains { publisher, school }, Role::Seed, None)
@@ -145,8 +146,9 @@ impl Daemon {
         };
         let config = Config {
             role,
-            channel,
+            policy,
             applied,
+            floor,
             applies: options.applies,
             has_origin: !origins.is_empty(),
             strategy: Strategy::default(),
@@ -247,6 +249,11 @@ impl Daemon {
                 let bytes = self.origins.get_mut(&signer).and_then(|origin| origin.read(&role, version));
                 return Some(Input::OriginMetadata { signer, role, bytes });
             }
+            Output::StateTime { to, nonce } => {
+                if let Some(stated) = self.clerk.as_mut().and_then(|clerk| clerk.state_time(&nonce)) {
+                    self.network.send(to, &Message::Time(stated.into()));
+                }
+            }
             Output::ReadDocument(document) => self.store.lend(LenderJob::Read(document)),
             Output::VerifyDocument { document, base, bytes } => {
                 self.store.lend(LenderJob::Verify { document, base, bytes });
@@ -257,6 +264,7 @@ impl Daemon {
                 }
                 self.store.keep(KeeperJob::SaveTrust(signer, files));
             }
+            Output::RaiseFloor(floor) => self.store.keep(KeeperJob::RaiseFloor(floor)),
             Output::Prepare(release) if self.store.keeps() => self.store.keep(KeeperJob::Prepare(release)),
             Output::Prepare(release) => self.store.lend(LenderJob::Prepare(release)),
             Output::Apply(release) => self.store.keep(KeeperJob::Apply(release)),

@@ -190,7 +190,7 @@ fn sentence(event: &Event) -> String {
              applied by itself until there is a newer one; ask the {signer}"
         ),
         Event::Withdrawn(release) => format!("release {release:?} was withdrawn by its publisher"),
-        Event::Unassigned(release) => format!("release {release:?} is assigned to nobody here any more"),
+        Event::GivenUp(release) => format!("release {release:?} is given up: it is not for this node any more"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),
         Event::MetadataRefused { signer, peer: Some(peer), why } => {

@@ -41,6 +41,8 @@ pub struct SchoolStatus {
     pub timestamp: Option<u64>,
     /// How far that can be trusted to be current.
     pub freshness: String,
+    /// For how many seconds its server has not been heard from; nothing if it was not since the node started.
+    pub silent_s: Option<u64>,
     /// The release that the device should run, if any.
     pub assigned: Option<String>,
     /// Why it does not, where a person could help.
@@ -97,7 +99,7 @@ impl Status {
 impl SchoolStatus {
     fn of(node: &Node, school: &School) -> Self {
         let trust = school.chain.trust();
-        let assignment = node.channel().and_then(|channel| school.assignment(channel));
+        let assignment = node.policy().and_then(|policy| school.assignment(&policy.channel));
         let is_listed = |assignment: &Assignment| Listed::all(node.trust()).any(|listed| assignment.is(&listed));
         let why = match &assignment {
             Some(assignment) if !is_listed(assignment) => {
@@ -110,6 +112,7 @@ impl SchoolStatus {
             group: school.group.as_ref().map(ToString::to_string),
             timestamp: trust.head().map(|head| head.timestamp),
             freshness: node.freshness(Signer::School).map_or_else(|| "unknown".to_owned(), freshness),
+            silent_s: node.school_silent_s(),
             assigned: assignment.map(|assignment| assignment.path.to_string()),
             why,
         }

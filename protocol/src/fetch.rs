@@ -190,7 +190,8 @@ mod tests {
 
     fn fetch() -> Fetch {
         let path = "stable/tree_1.0.manifest".parse().unwrap();
-        let listed = Listed { path, manifest: ManifestId([1; 32]), manifest_bytes: TOTAL_BYTES };
+        let listed =
+            Listed { path, manifest: ManifestId([1; 32]), manifest_bytes: TOTAL_BYTES, custom: Default::default() };
         Fetch::new(Document::Manifest(listed), Some(BASE))
     }
 

@@ -13,7 +13,8 @@
 //! 3. what crosses the seam: [`message`] (between peers), [`input`] and [`output`] (between a node
 //!    and its driver);
 //! 4. the nouns above the wings: [`refresh`] (catching up with metadata), [`fetch`] (one document from
-//!    peers), [`update`] (the life of one release on one node);
+//!    peers), [`policy`] (what a publisher says of a release, and what a device takes), [`update`] (the life of one
+//!    release on one node);
 //! 5. [`node`], which only dispatches.
 
 pub mod bitmap;
@@ -28,6 +29,7 @@ pub mod mesh;
 pub mod message;
 pub mod node;
 pub mod output;
+pub mod policy;
 pub mod refresh;
 pub mod rng;
 pub mod school;

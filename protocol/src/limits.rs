@@ -57,6 +57,14 @@ pub const TREE_NAME_BYTES_MAX: usize = 64;
 /// Longest version in bytes: with tree name and hash it must fit one file name of 255.
 pub const VERSION_BYTES_MAX: usize = 64;
 
+/// What a publisher says of one release beside its manifest, in bytes: a page of notes, in a file that all devices fetch.
+pub const CUSTOM_BYTES_MAX: usize = 4096;
+/// Longest name of a kind of hardware in bytes: that of a device tree's `compatible` is shorter.
+pub const HARDWARE_ID_BYTES_MAX: usize = 64;
+/// Releases of one channel that a seed carries: the newest for each kind of device and every waypoint, each of which
+/// costs it memory and, at a start, a look at all its chunks.
+pub const RELEASES_CARRIED_MAX: usize = 16;
+
 /// Chunks that one peer may have queued here by name: two full pipelines.
 pub const WANTS_QUEUED_MAX: usize = 64;
 /// Chunks of our choice that one peer may accept ahead: two full pipelines.
@@ -72,6 +80,8 @@ pub const SEED_PEERS_MAX: usize = 256;
 /// What one peer is answered in half a minute, metadata and holdings, in bytes: all the metadata of a large repository,
 /// several times.
 pub const ANSWERED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// What stating the time to a peer counts as, in bytes answered: a signature, and a device asks for one an hour.
+pub const TIME_ANSWER_BYTES: u64 = 64 * 1024;
 /// Offences after which a peer is banned; sending wrong bytes is enough alone.
 pub const STRIKES_MAX: u32 = 3;
 /// Chunks in one announcement; more are sent as several.

@@ -52,6 +52,10 @@ pub enum Message {
     Equivocation(Equivocation),
     /// The same about the school's repository: a hello, a head, metadata asked for or sent, or evidence.
     School(Box<Message>),
+    /// Tell me the time, signed, with this number in it.
+    WantTime(ByteBuf),
+    /// The time, as the school's server states it.
+    Time(ByteBuf),
 }
 
 /// Who is speaking.
@@ -208,6 +212,8 @@ impl Message {
             Message::Cancel(body) => cbor::write(&(11, body), to),
             Message::Refuse(body) => cbor::write(&(12, body), to),
             Message::Equivocation(body) => cbor::write(&(13, body), to),
+            Message::WantTime(body) => cbor::write(&(15, body), to),
+            Message::Time(body) => cbor::write(&(16, body), to),
             Message::School(message) => {
                 // The start of an array of two, and its first part; a message is the second.
                 to.write_all(&SCHOOL_START).expect("memory takes all that is written to it");
@@ -271,6 +277,8 @@ impl Message {
             11 => Message::Cancel(cbor::from_value(body)?),
             12 => Message::Refuse(cbor::from_value(body)?),
             13 => Message::Equivocation(cbor::from_value(body)?),
+            15 => Message::WantTime(cbor::from_value(body)?),
+            16 => Message::Time(cbor::from_value(body)?),
             _ => return Ok(None),
         };
         if message.is_lawful() { Ok(Some(message)) } else { Err(MessageError::TooMuch { kind }) }
@@ -324,6 +332,8 @@ mod tests {
             Message::Credit(Credit { release: RELEASE, chunks: 3 }),
             Message::Equivocation(Equivocation { first: vec![1].into(), second: vec![2, 3].into() }),
             Message::School(Box::new(Message::Head(None))),
+            Message::WantTime(vec![7; 16].into()),
+            Message::Time(vec![1, 2].into()),
             Message::School(Box::new(Message::Metadata(Metadata {
                 role: trust::Role::Targets,
                 bytes: Some(vec![1; 300_000].into()),

@@ -16,7 +16,6 @@ mod releases;
 pub use applying::Wait;
 
 use crate::chain::{Chain, Chains};
-use crate::content::name::ChannelName;
 use crate::content::version::Version;
 use crate::id::{ManifestId, PeerId, Signer, Source};
 use crate::input::Input;
@@ -24,6 +23,7 @@ use crate::limits::ANNOUNCED_CHUNKS_MAX;
 use crate::mesh::{Ask, Caps, Chooser, Grant, Pace, Peers, Role, Strategy, Swarm, Swarms, Uploads};
 use crate::message::{Chunks, Credit, Message};
 use crate::output::Output;
+use crate::policy::Policy;
 use crate::rng::Rng;
 use crate::school::School;
 use crate::time::{Time, UnixTime};
@@ -36,10 +36,12 @@ use std::collections::VecDeque;
 pub struct Config {
     /// What it is for.
     pub role: Role,
-    /// The channel that a device follows; a seed keeps all.
-    pub channel: Option<ChannelName>,
+    /// What a device takes; a seed carries what any device may take.
+    pub policy: Option<Policy>,
     /// The version that a device has applied before it starts: it goes forward by itself, never back.
     pub applied: Option<Version>,
+    /// The `release_counter` below which a device does not go, whoever says so.
+    pub floor: u64,
     /// Whether a complete release is applied without being asked.
     pub applies: bool,
     /// Whether there is a static repository to read.
@@ -63,6 +65,8 @@ pub struct Node {
     updates: Vec<Box<Update>>,
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
+    /// When the last input came.
+    now: Time,
     /// When metadata, documents and what is filled are looked at again at the latest: what only moves chunks does not
     /// touch them, and chunks are nearly all that happens.
     rest_at: Time,
@@ -85,6 +89,7 @@ impl Node {
             updates: Vec::new(),
             swarms: Swarms::default(),
             wall_clock: None,
+            now: Time::default(),
             rest_at: Time::default(),
             rng: Rng::new(&rng_seed, 0, "node"),
             outputs: VecDeque::new(),
@@ -93,6 +98,7 @@ impl Node {
 
     /// Takes in one thing that happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = now;
         self.pace.refill(now);
         if !input.moves_only_chunks() {
             self.rest_at = now;
@@ -183,14 +189,24 @@ impl Node {
         self.chains.publisher.trust()
     }
 
-    /// How fresh a signer's metadata is by the wall clock, if the driver has told one.
+    /// How fresh a signer's metadata is by the school's clock, or else by the wall clock, if the driver has told one.
     pub fn freshness(&self, signer: Signer) -> Option<Freshness> {
-        Some(self.chains.get(signer)?.trust().freshness(self.wall_clock?))
+        Some(self.chains.get(signer)?.trust().freshness(self.clock()?))
     }
 
-    /// The channel that a device follows.
-    pub fn channel(&self) -> Option<&ChannelName> {
-        self.config.channel.as_ref()
+    /// What the school's server stated, or else what the wall clock says.
+    fn clock(&self) -> Option<UnixTime> {
+        self.school().and_then(|school| school.time(self.now)).or(self.wall_clock)
+    }
+
+    /// For how many seconds the school's server has not been heard from, if it ever was.
+    pub fn school_silent_s(&self) -> Option<u64> {
+        self.school()?.silent_s(self.now)
+    }
+
+    /// What a device takes; nothing on a seed.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.config.policy.as_ref()
     }
 
     /// The school that this node belongs to, if any.
@@ -220,7 +236,8 @@ impl Node {
     /// When metadata, documents or a blocked release are due though nothing happened.
     fn rest_wakeup(&self) -> Time {
         let updates = self.updates.iter().filter_map(|update| update.wakeup());
-        updates.chain(self.chains.iter().map(Chain::wakeup)).min().unwrap_or_default()
+        let asks_time = self.school().and_then(School::wakeup);
+        updates.chain(self.chains.iter().map(Chain::wakeup)).chain(asks_time).min().unwrap_or_default()
     }
 
     fn advance_metadata(&mut self, now: Time) {
@@ -233,6 +250,9 @@ impl Node {
             let said = self.chains.get_mut(signer).and_then(|chain| chain.tell_head(&self.peers, now));
             self.outputs.extend(said);
         }
+        let Self { chains, peers, rng, outputs, .. } = self;
+        let asks = chains.school.as_mut().and_then(|school| school.asks_time(peers, now, rng));
+        outputs.extend(asks.map(|(to, nonce)| Output::Send { to, message: Message::WantTime(nonce.to_vec().into()) }));
     }
 
     /// Documents are asked of whoever gave the one before or told the news, and then of devices that know it too: where

@@ -5,6 +5,7 @@ use crate::content::release::Release;
 use crate::id::{DocumentId, ManifestId, PeerId, Signer};
 use crate::message::Message;
 use crate::trust;
+use crate::trust::stated_time::Nonce;
 use crate::update::Listed;
 use std::sync::Arc;
 
@@ -54,6 +55,13 @@ pub enum Output {
         /// Which version; the newest if none is named.
         version: Option<u64>,
     },
+    /// State the time to a peer, signed for the school with this number; whoever cannot says nothing.
+    StateTime {
+        /// To whom.
+        to: PeerId,
+        /// The peer's number.
+        nonce: Nonce,
+    },
     /// Read and check a document that may be here already; answer with `DocumentRead`.
     ReadDocument(Document),
     /// Decode and check a document that arrived, and keep it if it is right; answer with
@@ -73,6 +81,9 @@ pub enum Output {
         /// By name.
         files: Vec<(String, Arc<[u8]>)>,
     },
+    /// Remember, so that neither a power cut nor an old copy of what is saved undoes it, that this device does not go
+    /// below this `release_counter`.
+    RaiseFloor(u64),
     /// Make a place for a release, with all of it that can be had from what lies here; answer with
     /// `Prepared` or `PrepareFailed`.
     Prepare(Arc<Release>),
@@ -118,8 +129,8 @@ pub enum Event {
     },
     /// The publisher took the release back before it was applied here; it is given up.
     Withdrawn(ManifestId),
-    /// The school assigns the release to nobody any more; it is given up.
-    Unassigned(ManifestId),
+    /// The release is not for this node any more: its school, or its publisher, says so.
+    GivenUp(ManifestId),
     /// The release waits for something that a person can do.
     Blocked {
         /// The release.

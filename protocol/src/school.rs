@@ -8,15 +8,25 @@
 
 use crate::chain::Chain;
 use crate::content::name::{ChannelName, TargetPath, is_plain};
+use crate::id::{PeerId, Signer};
 use crate::limits::GROUP_BYTES_MAX;
+use crate::mesh::{self, Peers};
+use crate::rng::Rng;
+use crate::time::{Span, Time, UnixTime};
 use crate::trust::date::Date;
 use crate::trust::metadata::TargetFile;
+use crate::trust::stated_time::{Nonce, StatedTimeError, stated_time};
 use crate::trust::{Role, TrustedSet};
 use crate::update::Listed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+/// A clock goes wrong by less than a second in this time, and the server has one signature to make for each device.
+const STATED_EVERY: Span = Span::from_secs(3600);
+/// Who was asked for the time and did not answer is asked again after this.
+const ASKS_AGAIN_AFTER: Span = Span::from_secs(20);
 
 /// The group that every device of a school is in.
 pub const ALL: &str = "all";
@@ -75,9 +85,81 @@ pub struct School {
     pub chain: Chain,
     /// The device's group; a seed carries what any group should run.
     pub group: Option<GroupName>,
+    clock: Clock,
+}
+
+/// The time, as the school's server has stated it.
+#[derive(Debug, Default)]
+struct Clock {
+    /// What was stated, and when that came.
+    stated: Option<(UnixTime, Time)>,
+    /// Who was asked, and with which number.
+    asked: Option<(PeerId, Nonce)>,
+    asks_at: Time,
 }
 
 impl School {
+    /// A school of which this much is believed.
+    pub fn new(chain: Chain, group: Option<GroupName>) -> Self {
+        School { chain, group, clock: Clock::default() }
+    }
+
+    /// A peer says that it is a server of this school. If nobody has stated the time yet, it is asked at once.
+    pub(crate) fn met_server(&mut self, now: Time) {
+        if self.clock.stated.is_none() {
+            self.clock.asks_at = now;
+        }
+    }
+
+    /// Whom to ask for the time now, and with which number: one of those that say they are its servers.
+    pub(crate) fn asks_time(&mut self, peers: &Peers, now: Time, rng: &mut Rng) -> Option<(PeerId, Nonce)> {
+        if self.group.is_none() || now < self.clock.asks_at {
+            return None;
+        }
+        let servers: Vec<PeerId> =
+            peers.with_role(mesh::Role::Seed).filter(|peer| peers.carries(*peer, Signer::School)).collect();
+        let chosen = usize::try_from(rng.below(servers.len() as u64)).unwrap_or(0);
+        // Who does not answer gives way to another, or is asked again.
+        self.clock.asks_at = now + ASKS_AGAIN_AFTER;
+        let server = *servers.get(chosen)?;
+        let halves = [rng.next_u64().to_le_bytes(), rng.next_u64().to_le_bytes()];
+        let nonce = Nonce::try_from(halves.concat()).expect("two halves make a whole");
+        self.clock.asked = Some((server, nonce));
+        self.clock.asked
+    }
+
+    /// A peer states the time. Nothing of it is believed but what the school's keys signed as the answer to the question
+    /// that this peer was asked.
+    pub(crate) fn time_stated(&mut self, from: PeerId, bytes: &[u8], now: Time) -> Result<(), StatedTimeError> {
+        let Some((_, nonce)) = self.clock.asked.take_if(|(asked, _)| *asked == from) else { return Ok(()) };
+        let time = stated_time(bytes, &nonce, &self.chain.trust().root().body)?;
+        self.clock.stated = Some((time, now));
+        self.clock.asks_at = now + STATED_EVERY;
+        Ok(())
+    }
+
+    /// Another root may have other keys, and what was stated may have been a thief's word.
+    pub(crate) fn forget_time(&mut self) {
+        self.clock = Clock::default();
+    }
+
+    /// When the time is asked for next.
+    pub(crate) fn wakeup(&self) -> Option<Time> {
+        self.group.as_ref().map(|_| self.clock.asks_at)
+    }
+
+    /// The time by the school's clock, if its server has stated it since this node was started.
+    pub fn time(&self, now: Time) -> Option<UnixTime> {
+        let (time, at) = self.clock.stated?;
+        let seconds = i64::try_from(now.since(at).0 / 1_000_000).unwrap_or(i64::MAX);
+        Some(UnixTime(time.0.saturating_add(seconds)))
+    }
+
+    /// For how many seconds the school's server has not been heard from; nothing before it was first.
+    pub fn silent_s(&self, now: Time) -> Option<u64> {
+        self.clock.stated.map(|(_, at)| now.since(at).0 / 1_000_000)
+    }
+
     /// What this device should run of a channel.
     pub fn assignment(&self, channel: &ChannelName) -> Option<Assignment> {
         let group = self.group.as_ref()?;

@@ -4,9 +4,12 @@
 use crate::content::manifest::VerifiedManifest;
 use crate::content::name::TargetPath;
 use crate::content::release::Release;
+use crate::content::version::Version;
 use crate::fetch::Fetch;
 use crate::id::{DocumentId, ManifestId, PeerId};
+use crate::limits::RELEASES_CARRIED_MAX;
 use crate::output::Document;
+use crate::policy::{Custom, Policy};
 use crate::time::{Span, Time};
 use crate::trust::TrustedSet;
 use std::sync::Arc;
@@ -24,29 +27,52 @@ pub struct Listed {
     pub manifest: ManifestId,
     /// The manifest's length in bytes.
     pub manifest_bytes: u64,
+    /// What else the publisher says of it.
+    pub custom: Custom,
 }
 
 impl Listed {
-    /// Every release that the trusted metadata lists, ascending by path as text.
+    /// Every release that the trusted metadata lists, ascending by channel. Targets that are no manifests are lawful, and
+    /// none of ours; of which something malformed is said, nobody's.
     pub fn all(trust: &TrustedSet) -> impl Iterator<Item = Listed> {
         trust.targets().filter_map(|(path, target)| {
-            // Other targets than manifests are lawful, and none of ours.
-            let path = path.parse::<TargetPath>().ok()?;
-            Some(Listed { path, manifest: ManifestId(target.sha256), manifest_bytes: target.length })
+            let custom = Custom::read(target.custom.as_ref()).ok()?;
+            let (manifest, manifest_bytes) = (ManifestId(target.sha256), target.length);
+            Some(Listed { path: path.parse().ok()?, manifest, manifest_bytes, custom })
         })
     }
 
-    /// The newest release of each channel that the trusted metadata lists.
-    pub fn newest(trust: &TrustedSet) -> Vec<Listed> {
-        let mut newest: Vec<Listed> = Vec::new();
-        for listed in Self::all(trust) {
-            match newest.iter_mut().find(|known| known.path.channel == listed.path.channel) {
-                Some(known) if known.path.version < listed.path.version => *known = listed,
-                Some(_) => {}
-                None => newest.push(listed),
+    /// The release that a device takes next, which has applied the version `applied` or nothing yet: the highest version
+    /// of all that its policy lets it take. It goes forward only, and no further than the next waypoint.
+    pub fn newest(trust: &TrustedSet, policy: &Policy, applied: Option<&Version>) -> Option<Listed> {
+        let ahead = |listed: &Listed| applied.is_none_or(|applied| listed.path.version >= *applied);
+        let candidates: Vec<Listed> = Listed::all(trust).filter(|listed| policy.takes(listed)).filter(ahead).collect();
+        let is_waypoint =
+            |listed: &&Listed| listed.custom.required && applied.is_some_and(|applied| listed.path.version > *applied);
+        // Of two releases with one version the first is taken.
+        let waypoint = candidates.iter().filter(is_waypoint).min_by_key(|listed| &listed.path.version);
+        waypoint.or(candidates.iter().rev().max_by_key(|listed| &listed.path.version)).cloned()
+    }
+
+    /// The releases that a seed carries, the highest versions first: of each channel every waypoint, and what no higher
+    /// release takes the place of for every device that may take it.
+    pub fn carried(trust: &TrustedSet) -> Vec<Listed> {
+        let mut releases: Vec<Listed> = Listed::all(trust).collect();
+        releases.sort_by(|a, b| b.path.version.cmp(&a.path.version));
+        let mut carried: Vec<Listed> = Vec::new();
+        for listed in releases {
+            let mut channel = carried.iter().filter(|higher| higher.path.channel == listed.path.channel);
+            let is_full = channel.clone().count() == RELEASES_CARRIED_MAX;
+            if !is_full && (listed.custom.required || !channel.any(|higher| higher.replaces(&listed))) {
+                carried.push(listed);
             }
         }
-        newest
+        carried
+    }
+
+    /// Whether every device that may take `lower` may take this instead.
+    fn replaces(&self, lower: &Listed) -> bool {
+        self.path.version.maturity() >= lower.path.version.maturity() && self.custom.is_for_all_of(&lower.custom)
     }
 
     /// Whether a manifest says the same of itself as the metadata says of it.
@@ -168,3 +194,6 @@ impl Update {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
 use protocol::node::{Config, Node};
 use protocol::output::Output;
+use protocol::policy::Policy;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ pub struct Host {
     disk: Disk<(ManifestId, u32)>,
     /// What the node saved; before that it has the root that a person gave it.
     trust_files: Vec<(String, Arc<[u8]>)>,
+    floor: u64,
     documents: BTreeSet<DocumentId>,
     places: BTreeMap<ManifestId, Place>,
     applied: Option<usize>,
@@ -160,6 +162,7 @@ impl Host {
             wake_at: None,
             disk,
             trust_files: Vec::new(),
+            floor: 0,
             documents: BTreeSet::new(),
             places: BTreeMap::new(),
             applied: None,
@@ -192,8 +195,9 @@ impl Host {
         let is_seed = self.id == HostId::SEED;
         let config = Config {
             role: if is_seed { Role::Seed } else { Role::Device },
-            channel: (!is_seed).then(|| CHANNEL.parse().expect("the workload's channel is a lawful name")),
+            policy: (!is_seed).then(|| Policy::new(CHANNEL.parse().expect("the workload's channel is a lawful name"))),
             applied: self.applied.map(|position| scene.publisher.version(position)),
+            floor: self.floor,
             applies: !is_seed,
             has_origin: is_seed,
             strategy: self.strategy,
@@ -340,6 +344,9 @@ impl Host {
                 answer(soon, Input::DocumentVerified(document, verdict));
             }
             Output::SaveTrust { files, .. } => self.trust_files = files,
+            Output::RaiseFloor(floor) => self.floor = floor,
+            // Simulated hosts belong to no school.
+            Output::StateTime { .. } => {}
             Output::Prepare(release) => self.prepare(release, scene),
             Output::Apply(release) => {
                 let at = scene.now + self.disk.sync();

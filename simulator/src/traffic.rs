@@ -48,7 +48,9 @@ impl Traffic {
             | Message::Head(_)
             | Message::WantMetadata(_)
             | Message::WantDocument(_)
-            | Message::NoDocument(_) => &mut sent.heads_and_asks,
+            | Message::NoDocument(_)
+            | Message::WantTime(_)
+            | Message::Time(_) => &mut sent.heads_and_asks,
             Message::School(message) => return self.said(message, wire_bytes, now),
             Message::Metadata(_) | Message::Slice(_) | Message::Equivocation(_) => &mut sent.documents,
             Message::Holdings(_)

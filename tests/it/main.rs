@@ -20,6 +20,7 @@ mod needs;
 mod oracle;
 mod parity;
 mod process;
+mod school;
 mod stranger;
 mod trees;
 mod withdrawn;

@@ -130,7 +130,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let now = now()?;
     let mut repository = Repository::open_to_publish(&repo)?;
     let trust = files::read(&repo)?;
-    let before = Listed::newest(&trust).into_iter().find(|listed| listed.path.channel == channel);
+    let of_channel = Listed::all(&trust).filter(|listed| listed.path.channel == channel);
+    let before = of_channel.max_by(|a, b| a.path.version.cmp(&b.path.version));
     check_version(before.as_ref().map(|before| &before.path.version), &channel, &version, new)?;
     let target = TargetPath { channel, name, version };
     let options = PublishOptions { allow_setuid, mtime_s: mtime, epoch };

@@ -57,6 +57,11 @@ fn tell(status: &Status) {
     if let Some(school) = &status.school {
         let (timestamp, freshness) = (school.timestamp.unwrap_or_default(), &school.freshness);
         println!("school:   version {timestamp}, {freshness}");
+        match school.silent_s {
+            Some(seconds) => println!("  its server was last heard {} minutes ago", seconds / 60),
+            None if school.group.is_some() => println!("  its server was not heard since this device was started"),
+            None => {}
+        }
         if let Some(group) = &school.group {
             println!("  {group} should run {}", school.assigned.as_deref().unwrap_or("nothing yet"));
         }

@@ -1,14 +1,16 @@
 //! While a school's server runs, it says daily that what is assigned is the newest, so that no device takes silence for
-//! freshness, and nobody has to remember it.
+//! freshness, and nobody has to remember it; and it states the time to devices that ask.
 
 use super::{AssignError, Office};
 use crate::publisher::files::read;
-use crate::publisher::keys::no_password;
+use crate::publisher::keys::{KeyDirectory, no_password};
 use crate::publisher::signing::DAY_S;
 use protocol::school::assignments;
 use protocol::time::UnixTime;
-use protocol::trust::TrustedSet;
 use protocol::trust::date::Date;
+use protocol::trust::sign::SecretKey;
+use protocol::trust::stated_time::{Nonce, state_time};
+use protocol::trust::{Role, TrustedSet};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,18 +25,37 @@ pub struct Clerk {
     school: PathBuf,
     keys: PathBuf,
     looks_at: Instant,
+    /// What signs the timestamp, and states the time; read when first asked for, and again a minute later.
+    signers: Vec<SecretKey>,
+    signers_until: Instant,
     at_work: Option<JoinHandle<Result<(), AssignError>>>,
 }
 
 impl Clerk {
     /// Whoever signs for the school at `school` with what is in `keys`.
     pub fn new(school: PathBuf, keys: PathBuf) -> Self {
-        Clerk { school, keys, looks_at: Instant::now(), at_work: None }
+        let now = Instant::now();
+        Clerk { school, keys, looks_at: now, signers: Vec::new(), signers_until: now, at_work: None }
     }
 
     /// The school.
     pub fn school(&self) -> &Path {
         &self.school
+    }
+
+    /// The time, stated to a device that asked with `nonce`; nothing where the keys are not here, or in use right now.
+    pub fn state_time(&mut self, nonce: &Nonce) -> Option<Vec<u8>> {
+        if self.signers_until <= Instant::now() {
+            let signers = || {
+                let set = read(&self.school).ok()?;
+                let keys = KeyDirectory::open(&self.keys, no_password).ok()?;
+                keys.signers(&Role::Timestamp, set.root().body.authority(&Role::Timestamp)).ok()
+            };
+            self.signers = signers()?;
+            self.signers_until = Instant::now() + LOOK_EVERY;
+        }
+        let keys: Vec<&SecretKey> = self.signers.iter().collect();
+        Some(state_time(nonce, wall_clock(), &keys))
     }
 
     /// Signs if it is time, beside whatever the caller does.
@@ -58,12 +79,16 @@ impl Clerk {
 }
 
 fn sign_if_due(school: &Path, keys: &Path) -> Result<(), AssignError> {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = UnixTime(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+    let now = wall_clock();
     if is_due(&read(school)?, now) {
         Office::open(school, keys, no_password, now)?.refresh()?;
     }
     Ok(())
+}
+
+fn wall_clock() -> UnixTime {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixTime(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A day after it last spoke, and whenever the time has come for a release: a device whose own clock is dead takes the

@@ -3,13 +3,17 @@
 use super::documents::Documents;
 use super::state::{State, StateError};
 use crate::deploy::{Deployment, HomeError};
+use crate::repository::durable;
 use protocol::chain::{Chain, Chains};
-use protocol::content::name::ChannelName;
 use protocol::id::Signer;
+use protocol::policy::Policy;
 use protocol::school::School;
 use protocol::trust::{RestoreError, TrustedSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+
+/// The file beside the state that keeps the floor.
+const FLOOR: &str = "floor";
 
 /// An enrolled home, locked.
 pub struct Home {
@@ -61,11 +65,11 @@ pub enum OpenError {
 }
 
 impl Home {
-    /// Fixes the publisher's root and the channel of a new home.
-    pub fn enroll(path: &Path, trust: &TrustedSet, channel: &ChannelName) -> Result<(), OpenError> {
+    /// Fixes the publisher's root of a new home, and what the device takes.
+    pub fn enroll(path: &Path, trust: &TrustedSet, policy: &Policy) -> Result<(), OpenError> {
         std::fs::create_dir_all(path).map_err(|source| OpenError::Directory { home: path.to_owned(), source })?;
         let _lock = lock(path)?;
-        Ok(State::create(path, channel.as_str(), &trust.files())?)
+        Ok(State::create(path, policy, &trust.files())?)
     }
 
     /// The home at `path`, which must be enrolled and free. What an earlier process left half done is
@@ -85,6 +89,21 @@ impl Home {
         })
     }
 
+    /// The `release_counter` below which the device does not go. It is kept twice, because a copy of the state may be
+    /// restored, and then says what was true long ago.
+    pub fn floor(&self) -> Result<u64, StateError> {
+        // What is no number there any more says nothing.
+        let kept = std::fs::read_to_string(self.path.join(FLOOR)).ok().and_then(|text| text.trim().parse().ok());
+        Ok(self.state.floor()?.max(kept.unwrap_or_default()))
+    }
+
+    /// Remembers a higher one.
+    pub fn raise_floor(&mut self, floor: u64) -> Result<(), OpenError> {
+        let of_home = |source| OpenError::Directory { home: self.path.clone(), source };
+        durable::write(&self.path.join(FLOOR), format!("{floor}\n").as_bytes()).map_err(of_home)?;
+        Ok(self.state.save_floor(floor)?)
+    }
+
     /// What it believes of both signers.
     pub fn chains(&self) -> Result<Chains, OpenError> {
         let chain = |signer| {
@@ -95,7 +114,7 @@ impl Home {
         // A device that has joined a school never runs as one that has not, whatever happens to its files.
         let Some(group) = self.state.group()? else { return Ok(Chains { publisher, school: None }) };
         let group = group.parse().map_err(|_| OpenError::Group(self.path.clone()))?;
-        let school = School { chain: chain(Signer::School)?, group: Some(group) };
+        let school = School::new(chain(Signer::School)?, Some(group));
         Ok(Chains { publisher, school: Some(Box::new(school)) })
     }
 }

@@ -47,6 +47,8 @@ pub enum KeeperJob {
     Apply(ManifestId),
     /// Replace what is saved of a signer's chain.
     SaveTrust(Signer, Vec<(String, Arc<[u8]>)>),
+    /// Remember the `release_counter` below which this device does not go.
+    RaiseFloor(u64),
 }
 
 /// The keeper of one device.
@@ -128,6 +130,7 @@ impl Keeper {
                 self.tell(input);
                 Ok(())
             }
+            KeeperJob::RaiseFloor(floor) => Ok(self.home.raise_floor(floor)?),
             KeeperJob::SaveTrust(signer, files) => Ok(self.home.state.save_trust(signer, &files)?),
         }
     }

@@ -173,8 +173,9 @@ pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
     // The rules of a running node decide what may be applied.
     let config = Config {
         role: Role::Device,
-        channel: Some(home.state.channel()?.parse()?),
+        policy: Some(home.state.policy()?),
         applied: home.deployment.current_version().and_then(|version| version.parse().ok()),
+        floor: home.floor()?,
         applies: true,
         has_origin: false,
         strategy: Strategy::default(),

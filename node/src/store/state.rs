@@ -6,6 +6,7 @@
 
 use protocol::bitmap::Bitmap;
 use protocol::id::{ManifestId, Signer};
+use protocol::policy::Policy;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 const FORMAT: u32 = 1;
 
 const SCHEMA: &str = "
-    CREATE TABLE enrolment (only INTEGER PRIMARY KEY CHECK (only = 1), channel TEXT NOT NULL);
+    CREATE TABLE enrolment (only INTEGER PRIMARY KEY CHECK (only = 1), channel TEXT NOT NULL, maturity TEXT NOT NULL,
+        test_ring INTEGER NOT NULL, hardware TEXT, floor INTEGER NOT NULL DEFAULT 0);
     -- The school that it has joined, if any.
     CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), group_name TEXT NOT NULL);
     CREATE TABLE trust (signer TEXT NOT NULL, name TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (signer, name)) WITHOUT ROWID;
@@ -47,6 +49,14 @@ pub enum StateError {
         /// What it said.
         source: rusqlite::Error,
     },
+    /// What it says of the device's policy is none.
+    #[error("what {} says of what the device takes is no policy; it is damaged: remove it and enroll again, the trees stay", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A device's memory.
@@ -60,7 +70,7 @@ impl State {
     pub const FILE: &str = "state.sqlite";
 
     /// Makes the state of a home that has none, in one transaction.
-    pub fn create(home: &Path, channel: &str, trust: &[(String, Arc<[u8]>)]) -> Result<(), StateError> {
+    pub fn create(home: &Path, policy: &Policy, trust: &[(String, Arc<[u8]>)]) -> Result<(), StateError> {
         let path = home.join(Self::FILE);
         let mut state = Self::connect(&path)?;
         if state.format()? != 0 {
@@ -69,7 +79,10 @@ impl State {
         let created = (|| {
             let transaction = state.database.transaction()?;
             transaction.execute_batch(SCHEMA)?;
-            transaction.execute("INSERT INTO enrolment VALUES (1, ?1)", [channel])?;
+            let Policy { channel, maturity, test_ring, hardware } = policy;
+            let hardware = hardware.as_ref().map(ToString::to_string);
+            let row = params![channel.as_str(), maturity.to_string(), test_ring, hardware];
+            transaction.execute("INSERT INTO enrolment VALUES (1, ?1, ?2, ?3, ?4, 0)", row)?;
             replace_trust(&transaction, Signer::Publisher, trust)?;
             transaction.pragma_update(None, "user_version", FORMAT)?;
             transaction.commit()
@@ -91,9 +104,30 @@ impl State {
         }
     }
 
-    /// The channel that the device follows.
-    pub fn channel(&self) -> Result<String, StateError> {
-        self.told(self.database.query_row("SELECT channel FROM enrolment", [], |row| row.get(0)))
+    /// What the device takes.
+    pub fn policy(&self) -> Result<Policy, StateError> {
+        type Row = (String, String, bool, Option<String>);
+        let columns = "SELECT channel, maturity, test_ring, hardware FROM enrolment";
+        let row = self.database.query_row(columns, [], |row| Row::try_from(row));
+        let (channel, maturity, test_ring, hardware) = self.told(row)?;
+        let read = || {
+            let hardware = hardware.map(|text| text.parse()).transpose()?;
+            Ok(Policy { channel: channel.parse()?, maturity: maturity.parse()?, test_ring, hardware })
+        };
+        read().map_err(|source| StateError::Policy { path: self.path.clone(), source })
+    }
+
+    /// The `release_counter` below which the device does not go.
+    pub fn floor(&self) -> Result<u64, StateError> {
+        // SQLite's numbers have a sign, and these are only compared when read back.
+        let floor: i64 = self.told(self.database.query_row("SELECT floor FROM enrolment", [], |row| row.get(0)))?;
+        Ok(floor.cast_unsigned())
+    }
+
+    /// Remembers a higher one.
+    pub fn save_floor(&mut self, floor: u64) -> Result<(), StateError> {
+        let saved = self.database.execute("UPDATE enrolment SET floor = ?1", [floor.cast_signed()]);
+        self.told(saved.map(|_| ()))
     }
 
     /// The group in the school that it has joined, if any.
@@ -203,13 +237,20 @@ fn replace_trust(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::content::version::Maturity;
+
+    fn policy(channel: &str) -> Policy {
+        Policy::new(channel.parse().unwrap())
+    }
 
     #[test]
     fn a_home_remembers_what_it_was_told() {
         let home = tempfile::tempdir().unwrap();
         assert!(matches!(State::open(home.path()), Err(StateError::NotEnrolled(_))));
-        State::create(home.path(), "stable", &[("1.root.json".into(), b"root".as_slice().into())]).unwrap();
-        assert!(matches!(State::create(home.path(), "beta", &[]), Err(StateError::AlreadyEnrolled(_))));
+        let maturity = Maturity::Rc;
+        let tester = Policy { maturity, test_ring: true, hardware: Some("xo-4".parse().unwrap()), ..policy("stable") };
+        State::create(home.path(), &tester, &[("1.root.json".into(), b"root".as_slice().into())]).unwrap();
+        assert!(matches!(State::create(home.path(), &policy("beta"), &[]), Err(StateError::AlreadyEnrolled(_))));
 
         let mut state = State::open(home.path()).unwrap();
         let release = ManifestId([1; 32]);
@@ -221,7 +262,7 @@ mod tests {
         drop(state);
 
         let mut state = State::open(home.path()).unwrap();
-        assert_eq!(state.channel().unwrap(), "stable");
+        assert_eq!(state.policy().unwrap(), tester);
         assert_eq!(state.trust(Signer::Publisher).unwrap(), [("timestamp.json".to_owned(), b"t".to_vec())]);
         assert_eq!(state.group().unwrap().as_deref(), Some("class-4"));
         assert_eq!(state.trust(Signer::School).unwrap(), [("1.root.json".to_owned(), b"school".to_vec())]);
@@ -236,7 +277,8 @@ mod tests {
     #[test]
     fn a_home_of_a_newer_format_is_refused() {
         let home = tempfile::tempdir().unwrap();
-        State::create(home.path(), "stable", &[]).unwrap();
+        State::create(home.path(), &policy("stable"), &[]).unwrap();
+        assert_eq!(State::open(home.path()).unwrap().policy().unwrap(), policy("stable"));
         Connection::open(home.path().join(State::FILE)).unwrap().pragma_update(None, "user_version", 2).unwrap();
         assert!(matches!(State::open(home.path()), Err(StateError::NewerFormat { found: 2, .. })));
     }

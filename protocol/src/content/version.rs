@@ -6,12 +6,32 @@
 //! have a lower one.
 
 use crate::limits::VERSION_BYTES_MAX;
+use pep440_rs::PrereleaseKind;
 use std::fmt;
 use std::str::FromStr;
 
 /// The version of a release within its channel.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pep440_rs::Version);
+
+/// How near a version is to being final, as its pre-release part says. A development release (`1.0.dev3`) is as far from
+/// it as can be, and so counts among the alphas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Maturity {
+    /// `1.0a1`, `1.0.dev3`
+    Alpha,
+    /// `1.0b1`
+    Beta,
+    /// `1.0rc1`
+    Rc,
+    /// `1.0`, `1.0.post1`
+    Stable,
+}
+
+/// A text names no maturity.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no maturity; say stable, rc, beta or alpha")]
+pub struct MaturityError(String);
 
 /// Why a text is no version.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +58,37 @@ impl Version {
         let version: Self = text.parse()?;
         let normal = version.to_string();
         if normal == text { Ok(version) } else { Err(VersionError::NotNormal { given: text.to_owned(), normal }) }
+    }
+
+    /// How near it is to being final.
+    pub fn maturity(&self) -> Maturity {
+        match self.0.pre().map(|pre| pre.kind) {
+            _ if self.0.is_dev() => Maturity::Alpha,
+            Some(PrereleaseKind::Alpha) => Maturity::Alpha,
+            Some(PrereleaseKind::Beta) => Maturity::Beta,
+            Some(PrereleaseKind::Rc) => Maturity::Rc,
+            None => Maturity::Stable,
+        }
+    }
+}
+
+impl FromStr for Maturity {
+    type Err = MaturityError;
+
+    fn from_str(text: &str) -> Result<Self, MaturityError> {
+        let named = [Self::Alpha, Self::Beta, Self::Rc, Self::Stable].into_iter().find(|it| it.to_string() == text);
+        named.ok_or_else(|| MaturityError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Maturity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alpha => "alpha",
+            Self::Beta => "beta",
+            Self::Rc => "rc",
+            Self::Stable => "stable",
+        })
     }
 }
 
@@ -139,6 +190,21 @@ mod tests {
             assert!(Version::from_normal(normal).is_ok(), "{normal}");
         }
         assert_eq!(version("1.0"), version("1.0.0"));
+    }
+
+    #[test]
+    fn maturity_is_what_the_pre_release_part_says() {
+        // PEP 440's own examples of pre-releases, post-releases and development releases.
+        for (maturity, versions) in [
+            (Maturity::Alpha, &["1.0a1", "1.0.dev1", "1.0a1.dev2", "1.0b2.dev3", "1.0rc1.dev4", "1.0a2.post3"][..]),
+            (Maturity::Beta, &["1.0b1", "1.0b2.post345"]),
+            (Maturity::Rc, &["1.0rc1", "1!2.0rc1", "1.0rc1+school.2"]),
+            (Maturity::Stable, &["1.0", "1.0.post1", "1.0+local.1", "2026.11"]),
+        ] {
+            assert!(versions.iter().all(|text| version(text).maturity() == maturity), "{maturity}");
+            assert_eq!(maturity.to_string().parse::<Maturity>().unwrap(), maturity);
+        }
+        assert!(["", "Stable", "final"].iter().all(|text| text.parse::<Maturity>().is_err()));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Node {
         let goes_forward = self.config.applied.as_ref().is_none_or(|applied| *applied < listed.path.version);
         let grace_s = if goes_forward { u64::from(terms.stale_grace_days) * DAY_S } else { 0 };
         self.chains.iter().find_map(|chain| {
-            let freshness = self.wall_clock.map(|now| chain.trust().freshness(now));
+            let freshness = self.freshness(chain.signer());
             match freshness {
                 Some(Freshness::Stale { expired_s, .. }) if expired_s >= grace_s => {
                     Some(Wait::Stale(chain.signer(), freshness?))
@@ -94,8 +94,8 @@ impl Node {
         })
     }
 
-    /// The best time that is known: the wall clock, unless it cannot be right; else the last moment at which a signer
-    /// said something.
+    /// The best time that is known: the school's or the wall clock's, unless it cannot be right; else the last moment at
+    /// which a signer said something.
     fn time(&self) -> Option<UnixTime> {
         let said = |chain: &Chain| {
             chain.trust().complete().and_then(|set| set.timestamp().body.signed_at).map(Date::unix_time)
@@ -106,6 +106,6 @@ impl Node {
             said.is_none_or(|said| said <= *now)
                 && !freshness.into_iter().any(|it| matches!(it, Freshness::TimeUnverified(_)))
         };
-        self.wall_clock.filter(is_right).or(said)
+        self.clock().filter(is_right).or(said)
     }
 }

@@ -34,8 +34,10 @@ impl Node {
             Ok(Accepted::New) => {
                 refresh.accepted(&request);
                 self.outputs.push_back(Output::SaveTrust { signer, files: chain.files() });
-                if *role == Role::Timestamp {
-                    self.judge_what_was_shown(signer);
+                match (role, signer, &mut self.chains.school) {
+                    (Role::Timestamp, ..) => self.judge_what_was_shown(signer),
+                    (Role::Root, Signer::School, Some(school)) => school.forget_time(),
+                    _ => {}
                 }
             }
             Err(Rejection::Equivocation { .. }) => {

@@ -3,10 +3,12 @@
 use super::Node;
 use crate::bitmap::Bitmap;
 use crate::id::{PeerId, Signer, Source};
+use crate::limits::TIME_ANSWER_BYTES;
 use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Credit, Hello, Holdings, Message, Metadata};
 use crate::output::{Event, Output};
 use crate::time::Time;
+use crate::trust::stated_time::Nonce;
 use crate::update::Stage;
 
 impl Node {
@@ -52,6 +54,8 @@ impl Node {
                 self.of_repository(now, Signer::Publisher, from, message);
             }
             Message::School(message) => self.of_school(now, from, message),
+            Message::WantTime(nonce) => self.want_time(now, from, nonce),
+            Message::Time(stated) => self.time_stated(now, from, stated),
             Message::WantDocument(want) => {
                 self.outputs.push_back(Output::SendDocument { to: from, want: want.clone() })
             }
@@ -95,9 +99,30 @@ impl Node {
         {
             self.peers.is_of_school(from);
             school.chain.introduced(from);
+            if hello.role == Role::Seed {
+                school.met_server(now);
+            }
             self.show_evidence(Signer::School, from);
         } else if self.peers.carries(from, Signer::School) {
             self.of_repository(now, Signer::School, from, message);
+        }
+    }
+
+    /// A device asks what time it is. A school's server answers, as often as it lawfully may.
+    fn want_time(&mut self, now: Time, from: PeerId, nonce: &[u8]) {
+        let is_server = self.config.role == Role::Seed && self.chains.school.is_some();
+        if let Ok(nonce) = Nonce::try_from(nonce)
+            && is_server
+            && self.peers.may_answer(from, TIME_ANSWER_BYTES, now)
+        {
+            self.outputs.push_back(Output::StateTime { to: from, nonce });
+        }
+    }
+
+    fn time_stated(&mut self, now: Time, from: PeerId, stated: &[u8]) {
+        let Some(school) = &mut self.chains.school else { return };
+        if let Err(error) = school.time_stated(from, stated, now) {
+            self.strike(from, format!("stated a time that is none: {error}"));
         }
     }
 

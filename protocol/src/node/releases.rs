@@ -6,8 +6,10 @@ use crate::bitmap::Bitmap;
 use crate::content::release::Release;
 use crate::id::{ManifestId, PeerId};
 use crate::input::{ApplyFault, UploadOutcome, Verdict};
+use crate::limits::RELEASES_CARRIED_MAX;
 use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Message};
+use crate::node::Config;
 use crate::output::{Event, Output};
 use crate::time::Time;
 use crate::update::{Listed, Stage, Update};
@@ -40,30 +42,29 @@ impl Node {
         }
     }
 
-    /// A seed has the newest release of every channel, and whatever its school assigns. A device has what its school
-    /// assigns to its group, or else the newest of its channel; by itself it never goes back.
+    /// What this node should have. A seed carries what any device may take, and whatever its school assigns. A device has
+    /// what its school assigns to its group, or else what its policy takes next; by itself it never goes back. None goes
+    /// below what its publisher said nobody must go below.
     pub fn wanted(&self) -> Vec<Listed> {
-        let newest = || Listed::newest(self.trust());
-        match (self.config.role, self.school(), &self.config.channel) {
-            (Role::Seed, None, _) => newest(),
-            (Role::Seed, Some(school), _) => {
-                let mut wanted = newest();
-                let assigned = Listed::all(self.trust()).filter(|listed| school.assigns(listed));
-                wanted.extend(assigned.filter(|listed| !newest().contains(listed)));
+        let (trust, Config { policy, applied, floor, .. }) = (self.trust(), &self.config);
+        let mut wanted: Vec<Listed> = match (policy, self.school()) {
+            (None, None) => Listed::carried(trust),
+            (None, Some(school)) => {
+                let mut wanted = Listed::carried(trust);
+                let assigned = Listed::all(trust).filter(|listed| school.assigns(listed) && !wanted.contains(listed));
+                let assigned: Vec<Listed> = assigned.take(RELEASES_CARRIED_MAX).collect();
+                wanted.extend(assigned);
                 wanted
             }
-            (Role::Device, Some(school), Some(channel)) => {
-                let assignment = school.assignment(channel);
-                Listed::all(self.trust()).filter(|listed| assignment.as_ref().is_some_and(|it| it.is(listed))).collect()
+            (Some(policy), Some(school)) => {
+                let assignment = school.assignment(&policy.channel);
+                let is_assigned = |listed: &Listed| assignment.as_ref().is_some_and(|it| it.is(listed));
+                Listed::all(trust).filter(is_assigned).filter(|listed| policy.fits(listed)).collect()
             }
-            (Role::Device, _, channel) => {
-                let goes_back =
-                    |listed: &Listed| self.config.applied.as_ref().is_some_and(|it| listed.path.version < *it);
-                let mut newest = newest();
-                newest.retain(|listed| Some(&listed.path.channel) == channel.as_ref() && !goes_back(listed));
-                newest
-            }
-        }
+            (Some(policy), None) => Listed::newest(trust, policy, applied.as_ref()).into_iter().collect(),
+        };
+        wanted.retain(|listed| listed.custom.release_counter >= *floor);
+        wanted
     }
 
     /// A release takes the place of those of its channel that this node should not have any more.
@@ -78,7 +79,8 @@ impl Node {
         let is_listed = |listed: &Listed| Listed::all(self.trust()).any(|it| it.manifest == listed.manifest);
         let is_applied = |update: &Update| matches!(update.stage, Stage::Applied | Stage::Applying);
         // Another comes in its place, with what is here of this.
-        let is_followed = |listed: &Listed| wanted.iter().any(|it| it.path.channel == listed.path.channel);
+        let is_new = |listed: &Listed| self.updates.iter().all(|update| update.listed.manifest != listed.manifest);
+        let is_followed = |gone: &Listed| wanted.iter().any(|it| it.path.channel == gone.path.channel && is_new(it));
         let keeps = |update: &Update| {
             let listed = &update.listed;
             wanted.iter().any(|it| it.manifest == listed.manifest)
@@ -88,21 +90,23 @@ impl Node {
         let unwanted = self.updates.iter().filter(|update| !keeps(update)).map(|update| &update.listed);
         let unwanted: Vec<_> = unwanted.map(|listed| (listed.manifest, is_listed(listed))).collect();
         for (release, is_listed) in unwanted {
-            let event = if is_listed { Event::Unassigned(release) } else { Event::Withdrawn(release) };
+            let event = if is_listed { Event::GivenUp(release) } else { Event::Withdrawn(release) };
             self.updates.retain(|update| update.listed.manifest != release);
             self.forget(|swarm| swarm.release() == release);
             self.outputs.push_back(Output::Event(event));
         }
     }
 
-    /// Makes a place for a release. What is half fetched of the one before is left to the driver, which
+    /// Makes a place for a release. What a device has half fetched of the one before is left to the driver, which
     /// takes from it what it can use; what is whole goes on being served until the place is made.
     pub(super) fn prepare(&mut self, release: Arc<Release>) {
         let id = release.id();
         if let Some(update) = self.update_mut(id) {
             update.stage = Stage::Preparing;
         }
-        self.forget(|swarm| !swarm.held().is_full());
+        if self.config.role == Role::Device {
+            self.forget(|swarm| !swarm.held().is_full());
+        }
         self.outputs.push_back(Output::Prepare(release));
     }
 
@@ -111,6 +115,7 @@ impl Node {
         let Some(update) = self.updates.iter_mut().find(|update| update.listed.manifest == release) else { return };
         let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
         update.stage = if applied { Stage::Applied } else { Stage::Filling };
+        let release_counter = update.listed.custom.release_counter;
         let swarm = Swarm::new(self.config.strategy, release, content.chunks().clone(), held, role, now);
         let current: Vec<ManifestId> = self.updates.iter().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
@@ -118,6 +123,17 @@ impl Node {
         self.swarms.insert(swarm);
         let to = self.peers.devices_first().collect();
         self.outputs.push_back(Output::SendAll { to, message: told });
+        if applied && role == Role::Device {
+            self.raise_floor(release_counter);
+        }
+    }
+
+    /// What is applied is where the device may go back to at most.
+    fn raise_floor(&mut self, release_counter: u64) {
+        if release_counter > self.config.floor {
+            self.config.floor = release_counter;
+            self.outputs.push_back(Output::RaiseFloor(release_counter));
+        }
     }
 
     pub(super) fn chunk_arrived(
@@ -169,10 +185,11 @@ impl Node {
     pub(super) fn applied(&mut self, release: ManifestId) {
         let Some(update) = self.update_mut(release) else { return };
         update.stage = Stage::Applied;
-        let version = update.listed.path.version.clone();
+        let Listed { path, custom, .. } = update.listed.clone();
         self.outputs.push_back(Output::Event(Event::Applied(release)));
         if self.config.role == Role::Device {
-            self.config.applied = Some(version);
+            self.config.applied = Some(path.version);
+            self.raise_floor(custom.release_counter);
         }
         self.hear_of_releases();
     }

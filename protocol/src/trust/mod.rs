@@ -13,7 +13,7 @@
 //!
 //! In reading order: [`json`] (one reading of a file, one form to sign), [`date`], [`role`], [`key`],
 //! [`envelope`] (what all files share), [`metadata`] (the four kinds of file), [`verify`] (the one signature check), [`delegation`] (who
-//! may name which path), [`search`] (where the search for a path ends), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side.
+//! may name which path), [`search`] (where the search for a path ends), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side; [`stated_time`], for whose clock is dead.
 
 pub mod complete_set;
 pub mod date;
@@ -27,6 +27,7 @@ pub mod rejection;
 pub mod role;
 pub mod search;
 pub mod sign;
+pub mod stated_time;
 pub mod trusted_set;
 pub mod verify;
 

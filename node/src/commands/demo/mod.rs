@@ -28,9 +28,10 @@ use anyhow::{Context, bail};
 use class::{Class, Member};
 use interrupt::Interrupt;
 use protocol::content::manifest::VerifiedManifest;
-use protocol::content::name::{ChannelName, TargetPath};
+use protocol::content::name::TargetPath;
 use protocol::content::release::Release;
 use protocol::limits::PEERS_MAX;
+use protocol::policy::Policy;
 use protocol::trust::{Target, TrustedSet};
 use screen::Screen;
 use std::io::Write;
@@ -170,8 +171,8 @@ impl Demo<'_> {
         Repository::create(&path)?;
         let root = path.join("metadata/1.root.json");
         let root = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
-        let (trust, channel) = (TrustedSet::pin(&root)?, CHANNEL.parse::<ChannelName>()?);
-        (1..=self.laptops).try_for_each(|number| Home::enroll(&self.directory.home(number), &trust, &channel))?;
+        let (trust, policy) = (TrustedSet::pin(&root)?, Policy::new(CHANNEL.parse()?));
+        (1..=self.laptops).try_for_each(|number| Home::enroll(&self.directory.home(number), &trust, &policy))?;
         Ok(Repository::open_to_publish(&path)?)
     }
 
