@@ -3,9 +3,9 @@
 use crate::net::Network;
 use protocol::id::Signer;
 use protocol::node::{Node, Wait};
-use protocol::school::{Assignment, School};
+use protocol::school::{School, Unfit};
 use protocol::trust::{ClockFault, Freshness};
-use protocol::update::{Listed, Stage, Update};
+use protocol::update::{Stage, Update};
 use serde::{Deserialize, Serialize};
 
 /// Where a node stands.
@@ -99,14 +99,14 @@ impl Status {
 impl SchoolStatus {
     fn of(node: &Node, school: &School) -> Self {
         let trust = school.chain.trust();
-        let assignment = node.policy().and_then(|policy| school.assignment(&policy.channel));
-        let is_listed = |assignment: &Assignment| Listed::all(node.trust()).any(|listed| assignment.is(&listed));
-        let why = match &assignment {
-            Some(assignment) if !is_listed(assignment) => {
-                Some("its publisher lists no such release, or took it back; assign another".to_owned())
+        let (assignment, found) = node.assigned().unzip();
+        let why = found.and_then(Result::err).map(|unfit| match unfit {
+            Unfit::NotListed => "its publisher lists no such release, or took it back; assign another",
+            Unfit::OtherHardware => "it is for other hardware than this device's; assign another",
+            Unfit::BelowFloor => {
+                "this device has run a release below which its publisher lets nobody go; assign a newer"
             }
-            _ => None,
-        };
+        });
         Self {
             repository: trust.repository().to_string(),
             group: school.group.as_ref().map(ToString::to_string),
@@ -114,7 +114,7 @@ impl SchoolStatus {
             freshness: node.freshness(Signer::School).map_or_else(|| "unknown".to_owned(), freshness),
             silent_s: node.school_silent_s(),
             assigned: assignment.map(|assignment| assignment.path.to_string()),
-            why,
+            why: why.map(str::to_owned),
         }
     }
 }

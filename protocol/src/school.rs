@@ -98,6 +98,17 @@ struct Clock {
     asks_at: Time,
 }
 
+/// Why a device does not run what it is assigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its publisher does not list this very release, or took it back.
+    NotListed,
+    /// It is for other hardware.
+    OtherHardware,
+    /// The device has run what nobody must go back below.
+    BelowFloor,
+}
+
 impl School {
     /// A school of which this much is believed.
     pub fn new(chain: Chain, group: Option<GroupName>) -> Self {
@@ -232,3 +243,6 @@ impl fmt::Display for GroupName {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Message};
 use crate::node::Config;
 use crate::output::{Event, Output};
+use crate::school::{Assignment, Unfit};
 use crate::time::Time;
 use crate::update::{Listed, Stage, Update};
 use std::sync::Arc;
@@ -56,15 +57,24 @@ impl Node {
                 wanted.extend(assigned);
                 wanted
             }
-            (Some(policy), Some(school)) => {
-                let assignment = school.assignment(&policy.channel);
-                let is_assigned = |listed: &Listed| assignment.as_ref().is_some_and(|it| it.is(listed));
-                Listed::all(trust).filter(is_assigned).filter(|listed| policy.fits(listed)).collect()
-            }
+            (Some(_), Some(_)) => self.assigned().and_then(|(_, found)| found.ok()).into_iter().collect(),
             (Some(policy), None) => Listed::newest(trust, policy, applied.as_ref()).into_iter().collect(),
         };
         wanted.retain(|listed| listed.custom.release_counter >= *floor);
         wanted
+    }
+
+    /// What the school assigns to this device, and that release, if it may have it.
+    pub fn assigned(&self) -> Option<(Assignment, Result<Listed, Unfit>)> {
+        let Config { policy: Some(policy), floor, .. } = &self.config else { return None };
+        let assignment = self.school()?.assignment(&policy.channel)?;
+        let found = match Listed::all(self.trust()).find(|listed| assignment.is(listed)) {
+            None => Err(Unfit::NotListed),
+            Some(listed) if !policy.fits(&listed) => Err(Unfit::OtherHardware),
+            Some(listed) if listed.custom.release_counter < *floor => Err(Unfit::BelowFloor),
+            Some(listed) => Ok(listed),
+        };
+        Some((assignment, found))
     }
 
     /// A release takes the place of those of its channel that this node should not have any more.

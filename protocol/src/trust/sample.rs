@@ -33,6 +33,8 @@ pub struct Sample {
     pub os_paths: Vec<String>,
     /// Paths that the top-level role names.
     pub top_paths: Vec<String>,
+    /// What it says of some of them.
+    pub top_custom: BTreeMap<String, serde_json::Value>,
 }
 
 pub fn secret_key(number: u8) -> SecretKey {
@@ -81,6 +83,7 @@ impl Sample {
             os_keys: vec![5],
             os_paths: vec!["os/a.manifest".into()],
             top_paths: vec![],
+            top_custom: BTreeMap::new(),
         }
     }
 
@@ -142,7 +145,8 @@ impl Sample {
                     roles: vec![role],
                     succinct_roles: None,
                 };
-                let targets = target_files(&self.top_paths, self.targets);
+                let mut targets = target_files(&self.top_paths, self.targets);
+                targets.iter_mut().for_each(|(path, file)| file.custom = self.top_custom.get(path).cloned());
                 let body = Targets { targets, delegations: Some(delegations) };
                 signed_by(&Signed::new(self.targets, after_days(365), body), &self.targets_keys)
             }

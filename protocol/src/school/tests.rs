@@ -1,0 +1,119 @@
+use super::*;
+use crate::id::{ManifestId, Signer};
+use crate::policy::Custom;
+use crate::time::Span;
+use crate::trust::sample::{SIGNED_AT, Sample, secret_key};
+use crate::trust::stated_time::state_time;
+use serde_json::{Value, json};
+
+const OLD: &str = "os/tree_1.0.manifest";
+const NEW: &str = "os/tree_2.0.manifest";
+
+/// A school that says this of these releases.
+fn says(said: &[(&str, Value)]) -> Sample {
+    let top_paths = said.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let top_custom = said.iter().map(|(path, custom)| ((*path).to_owned(), custom.clone())).collect();
+    Sample { top_paths, top_custom, ..Sample::release(3) }
+}
+
+fn school(said: &Sample, group: &str) -> School {
+    School::new(Chain::new(Signer::School, said.trusted()), Some(group.parse().unwrap()))
+}
+
+fn assigned(said: &Sample, group: &str) -> Option<String> {
+    Some(school(said, group).assignment(&"os".parse().unwrap())?.path.to_string())
+}
+
+#[test]
+fn a_groups_own_assignment_counts_before_that_of_all() {
+    let said = says(&[(OLD, json!({ "groups": { "class-4": {} } })), (NEW, json!({ "groups": { "all": {} } }))]);
+    assert_eq!(assigned(&said, "class-4").as_deref(), Some(OLD));
+    assert_eq!(assigned(&said, "class-5").as_deref(), Some(NEW));
+    let of_apps = school(&said, "class-4").assignment(&"apps".parse().unwrap());
+    assert_eq!(of_apps, None, "of another channel");
+    let twice = says(&[(OLD, json!({ "groups": { "all": {} } })), (NEW, json!({ "groups": { "all": {} } }))]);
+    assert_eq!(assigned(&twice, "class-5").as_deref(), Some(NEW), "and everywhere the same");
+}
+
+#[test]
+fn what_is_not_understood_assigns_nothing() {
+    for custom in [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!({ "groups": ["all"] }),
+        json!({ "groups": { "all": { "on_power": true } } }),
+        json!({ "groups": { "all": { "held": "no" } } }),
+        json!({ "groups": { "all": { "not_before": "tomorrow" } } }),
+        json!({ "groups": { "all": { "stale_grace_days": -1 } } }),
+        json!({ "groups": { "ALL": {}, "all": {} } }),
+    ] {
+        assert_eq!(assigned(&says(&[(OLD, custom.clone())]), "all"), None, "{custom}");
+    }
+    let terms = json!({ "held": true, "not_before": "2026-11-23T15:00:00Z", "stale_grace_days": 7 });
+    let said = says(&[(OLD, json!({ "groups": { "all": terms }, "note": "for the exam" }))]);
+    let assignment = school(&said, "all").assignment(&"os".parse().unwrap()).unwrap();
+    let not_before = Some("2026-11-23T15:00:00Z".parse().unwrap());
+    assert_eq!(assignment.terms, Terms { held: true, not_before, stale_grace_days: 7 });
+}
+
+#[test]
+fn a_release_is_the_assigned_one_by_path_length_and_hash() {
+    let said = says(&[(OLD, json!({ "groups": { "all": {} } }))]);
+    let school = school(&said, "all");
+    let assignment = school.assignment(&"os".parse().unwrap()).unwrap();
+    // The sample's targets have the length 3, and its digit as hash.
+    let listed = |path: &str, manifest_bytes, digit: u8| Listed {
+        path: path.parse().unwrap(),
+        manifest: ManifestId([digit; 32]),
+        manifest_bytes,
+        custom: Custom::default(),
+    };
+    let cases = [(OLD, 3, 0x33, true), (NEW, 3, 0x33, false), (OLD, 4, 0x33, false), (OLD, 3, 0x34, false)];
+    for (path, bytes, digit, is) in cases {
+        assert_eq!(assignment.is(&listed(path, bytes, digit)), is, "{path} {bytes} {digit:x}");
+        assert_eq!(school.assigns(&listed(path, bytes, digit)), is, "{path} {bytes} {digit:x}");
+    }
+}
+
+#[test]
+fn a_school_delegates_to_nobody() {
+    // The same sample has a delegated role that names a release, and says nothing of groups there.
+    let said = Sample { os_paths: vec![OLD.into()], ..Sample::release(3) };
+    assert_eq!(said.trusted().targets().count(), 1);
+    assert_eq!(assigned(&said, "all"), None);
+}
+
+#[test]
+fn the_time_is_believed_from_whom_it_was_asked_and_runs_on() {
+    const SERVER: PeerId = PeerId(1);
+    let said = says(&[]);
+    let mut school = school(&said, "all");
+    let mut peers = Peers::default();
+    let mut rng = Rng::new(&[1; 32], 0, "test");
+    let mut now = Time(1_000_000);
+    assert_eq!(school.asks_time(&peers, now, &mut rng), None, "nobody is here");
+    peers.connected(SERVER);
+    peers.introduced(SERVER, mesh::Role::Seed);
+    peers.is_of_school(SERVER);
+    school.met_server(now);
+    let (asked, nonce) = school.asks_time(&peers, now, &mut rng).unwrap();
+    assert_eq!(asked, SERVER);
+    assert_eq!(school.asks_time(&peers, now, &mut rng), None, "one question at a time");
+    let key = secret_key(said.timestamp_keys[0]);
+    let stated = state_time(&nonce, SIGNED_AT, &[&key]);
+    school.time_stated(PeerId(2), &stated, now).unwrap();
+    assert_eq!(school.time(now), None, "another peer was not asked");
+    school.time_stated(SERVER, &stated, now).unwrap();
+    now = now + Span::from_secs(100);
+    assert_eq!(school.time(now), Some(UnixTime(SIGNED_AT.0 + 100)));
+    assert_eq!(school.silent_s(now), Some(100));
+    // An hour later it is asked again, with another number; the old answer is none.
+    now = now + STATED_EVERY;
+    let (_, second) = school.asks_time(&peers, now, &mut rng).unwrap();
+    assert_ne!(second, nonce);
+    assert!(matches!(school.time_stated(SERVER, &stated, now), Err(StatedTimeError::OtherNonce)));
+    assert_eq!(school.time(now), Some(UnixTime(SIGNED_AT.0 + 3700)));
+    school.forget_time();
+    assert_eq!(school.time(now), None);
+}
