@@ -7,29 +7,24 @@ use crate::dialler::Dialler;
 use crate::discovery::{Advertisement, Discovery};
 use crate::meter::Meter;
 use crate::net::{Happening, Network};
-use crate::publisher::files;
+use crate::place::{Opened, Origin, Place};
 use crate::quiet::QuietHours;
 use crate::report::Reporter;
-use crate::repository::Repository;
 use crate::school::Clerk;
 use crate::status::Status;
-use crate::store::home::Home;
 use crate::store::{Done, KeeperJob, LenderJob, Store};
 use anyhow::Context;
-use protocol::chain::{Chain, Chains};
 use protocol::id::{PeerId, Signer};
 use protocol::input::{Input, UploadOutcome, Verdict};
-use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, TARGETS_BYTES_MAX, UPLOADS_MAX};
+use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX, UPLOADS_MAX};
 use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::{ChunkHeader, Message};
 use protocol::node::{Config, Node};
 use protocol::output::Output;
-use protocol::school::School;
 use protocol::time::{Time, UnixTime};
-use protocol::trust::{Freshness, Role as MetadataRole, TrustedSet};
+use protocol::trust::Freshness;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
@@ -43,14 +38,6 @@ const WATCH: Duration = Duration::from_millis(50);
 pub const SEED_CONNECTIONS: usize = 4;
 /// Slices of documents that one peer may have asked for and not yet been sent.
 const SLICES_WAITING_MAX: u32 = 8;
-
-/// What a node keeps its bytes in.
-pub enum Place {
-    /// A device's home.
-    Home(Box<Home>),
-    /// A seed's repository, and the school that says what its devices should run.
-    Repository(Box<Repository>, Option<Clerk>),
-}
 
 /// How a node is run.
 pub struct Options {
@@ -91,13 +78,6 @@ pub struct Daemon {
     slices_waiting: BTreeMap<PeerId, u32>,
 }
 
-/// A repository's metadata, as the school's server reads it.
-struct Origin {
-    metadata: PathBuf,
-    /// What the newest timestamp looked like when it was last read.
-    seen: Option<(SystemTime, u64)>,
-}
-
 impl Daemon {
     /// Sets a node up: opens nothing that `place` has not opened already but the network.
     pub async fn start(place: Place, options: Options, reporter: Reporter) -> anyhow::Result<Daemon> {
@@ -107,32 +87,7 @@ impl Daemon {
         };
         let mut network = Network::new(peers_max)?;
         let address = network.listen(options.listen).await?;
-        let (mut origins, mut control, mut applied, mut clerk) = (BTreeMap::new(), None, None, None);
-        let mut floor = 0;
-        let (store, chains, role, policy) = match place {
-            Place::Home(home) => {
-                control =
-                    Some(Control::open(&home.path).with_context(|| format!("cannot use {}", home.path.display()))?);
-                let chains = home.chains()?;
-                let policy = home.state.policy()?;
-                // A tree that something else laid there has no version, and holds nothing back.
-                applied = home.deployment.current_version().and_then(|version| version.parse().ok());
-                floor = home.floor()?;
-                (Store::of_device(*home)?, chains, Role::Device, Some(policy))
-            }
-            Place::Repository(repository, schools) => {
-                let (origin, publisher) = Origin::open(Signer::Publisher, repository.path())?;
-                origins.insert(Signer::Publisher, origin);
-                let mut school = None;
-                if let Some(schools) = &schools {
-                    let (origin, chain) = Origin::open(Signer::School, schools.school())?;
-                    origins.insert(Signer::School, origin);
-                    school = Some(Box::new(School::new(chain, None)));
-                }
-                clerk = schools;
-                (Store::of_school(*repository)?, Chains { publisher, school }, Role::Seed, None)
-            }
-        };
+        let Opened { store, chains, role, policy, applied, floor, control, origins, clerk } = place.open()?;
         let discovery = if options.mdns {
             Some(Discovery::start(Advertisement {
                 transport: network.transport_id(),
@@ -379,48 +334,6 @@ impl Daemon {
             None => self.node.pace().is_yielding().then(|| "yielding".to_owned()),
         };
         Status { pace, ..Status::of(&self.node, &self.network, self.sent_bytes) }
-    }
-}
-
-impl Origin {
-    /// The static repository at `path`, and the chain that begins with its first root.
-    fn open(signer: Signer, path: &Path) -> anyhow::Result<(Self, Chain)> {
-        let metadata = path.join("metadata");
-        let root = metadata.join("1.root.json");
-        let bytes = std::fs::read(&root).with_context(|| format!("cannot read {}", root.display()))?;
-        let trust = TrustedSet::pin(&bytes).with_context(|| format!("{} is no root", root.display()))?;
-        Ok((Origin { metadata, seen: None }, Chain::new(signer, trust)))
-    }
-
-    /// Whether the signer has switched to a newer timestamp since it was last read.
-    fn changed(&mut self) -> bool {
-        let seen = self.look();
-        seen.is_some() && seen != self.seen
-    }
-
-    /// A metadata file; nothing if there is none.
-    fn read(&mut self, role: &MetadataRole, version: Option<u64>) -> Option<Vec<u8>> {
-        if *role == MetadataRole::Timestamp {
-            self.seen = self.look();
-        }
-        match files::read_file(&self.metadata.join(role.file_name(version)), TARGETS_BYTES_MAX) {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                if !error.is_missing() {
-                    tracing::warn!(
-                        "{:#}; devices hear of nothing new before that is mended",
-                        anyhow::Error::new(error)
-                    );
-                }
-                None
-            }
-        }
-    }
-
-    fn look(&self) -> Option<(SystemTime, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        let file = std::fs::metadata(self.metadata.join("timestamp.json")).ok()?;
-        Some((file.modified().ok()?, file.ino()))
     }
 }
 

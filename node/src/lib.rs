@@ -9,6 +9,7 @@ pub mod discovery;
 pub mod interrupt;
 pub mod meter;
 pub mod net;
+pub mod place;
 pub mod publisher;
 pub mod quiet;
 pub mod report;

@@ -27,7 +27,7 @@ pub enum Line {
         address: SocketAddr,
     },
     /// Something changed since the last such line.
-    Progress(Status),
+    Progress(Box<Status>),
     /// Something a person may want to know.
     Note {
         /// In a sentence.
@@ -119,7 +119,7 @@ impl Reporter {
         self.last = Some(status.clone());
         self.last_at = Instant::now();
         if self.json {
-            return self.write(json(&Line::Progress(status.clone())));
+            return self.write(json(&Line::Progress(Box::new(status.clone()))));
         }
         for release in status.releases.iter().filter(|release| release.stage == "fetching") {
             let pace = self.pace.entry(release.release.clone()).or_insert_with(|| Pace::new(release.held_bytes));

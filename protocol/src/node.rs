@@ -62,7 +62,7 @@ pub struct Node {
     uploads: Uploads,
     pace: Pace,
     /// The releases that this node should have, ascending by path: of a device one.
-    updates: Vec<Box<Update>>,
+    updates: Vec<Update>,
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
     /// When the last input came.
@@ -166,7 +166,7 @@ impl Node {
 
     /// The releases that this node should have, ascending by path, and where they stand.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.updates.iter().map(Box::as_ref)
+        self.updates.iter()
     }
 
     /// A release as the mesh holds it, once it has a place here.

@@ -147,7 +147,7 @@ impl Process {
 
     fn take_in(&mut self, line: Line) {
         match line {
-            Line::Progress(status) => self.said.push(status),
+            Line::Progress(status) => self.said.push(*status),
             Line::Note { text } => self.notes.push(text),
             Line::Started { .. } => panic!("{} started twice", self.name),
         }

@@ -1,8 +1,9 @@
 //! `homeroom run`.
 
 use super::{HomeArgument, default_keys};
-use crate::daemon::{Daemon, Options, Place};
+use crate::daemon::{Daemon, Options};
 use crate::net::DEFAULT_PORT;
+use crate::place::Place;
 use crate::quiet::QuietHours;
 use crate::report::Reporter;
 use crate::repository::Repository;

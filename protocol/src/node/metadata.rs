@@ -155,7 +155,7 @@ impl Node {
     /// The update that waits for this document. Two channels may share a chunk list, and each waits for
     /// its own.
     fn update_wanting(&mut self, document: &Document) -> Option<&mut Update> {
-        self.updates.iter_mut().map(Box::as_mut).find(|update| update.document().is(document))
+        self.updates.iter_mut().find(|update| update.document().is(document))
     }
 }
 

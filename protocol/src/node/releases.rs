@@ -24,7 +24,7 @@ impl Node {
         let wanted = self.wanted();
         self.give_up(&wanted);
         for listed in &wanted {
-            let of_channel = |update: &&Box<Update>| update.listed.path.channel == listed.path.channel;
+            let of_channel = |update: &&Update| update.listed.path.channel == listed.path.channel;
             let before = self.updates.iter().rfind(of_channel);
             // What is being applied comes to its end first; then this is looked at again.
             let waits = before.is_some_and(|before| matches!(before.stage, Stage::Applying));
@@ -37,7 +37,7 @@ impl Node {
                 version: listed.path.version.to_string(),
                 release: listed.manifest,
             }));
-            let update = Update::new(listed.clone(), before.map(Box::as_ref));
+            let update = Update::new(listed.clone(), before);
             self.outputs.push_back(Output::ReadDocument(update.document()));
             self.take_up(update, &wanted);
         }
@@ -82,7 +82,9 @@ impl Node {
         let path = update.listed.path.clone();
         self.updates.retain(|it| it.listed.path.channel != path.channel || wanted.contains(&it.listed));
         let at = self.updates.partition_point(|it| it.listed.path < path);
-        self.updates.insert(at, Box::new(update));
+        // Most nodes have one, and room for four would be a good part of a simulated host.
+        self.updates.reserve_exact(1);
+        self.updates.insert(at, update);
     }
 
     fn give_up(&mut self, wanted: &[Listed]) {
@@ -230,7 +232,7 @@ impl Node {
 
     pub(super) fn retry_blocked(&mut self, now: Time) {
         let due = |update: &&Update| matches!(update.stage, Stage::Blocked { retry_at: Some(at), .. } if at <= now);
-        let updates = self.updates.iter().map(Box::as_ref);
+        let updates = self.updates.iter();
         let releases: Vec<_> = updates.filter(due).filter_map(|update| update.release.clone()).collect();
         releases.into_iter().for_each(|release| self.prepare(release));
     }
@@ -246,6 +248,6 @@ impl Node {
     }
 
     pub(super) fn update_mut(&mut self, release: ManifestId) -> Option<&mut Update> {
-        self.updates.iter_mut().map(Box::as_mut).find(|update| update.listed.manifest == release)
+        self.updates.iter_mut().find(|update| update.listed.manifest == release)
     }
 }

@@ -105,11 +105,11 @@ fn the_time_is_believed_from_whom_it_was_asked_and_runs_on() {
     school.time_stated(PeerId(2), &stated, now).unwrap();
     assert_eq!(school.time(now), None, "another peer was not asked");
     school.time_stated(SERVER, &stated, now).unwrap();
-    now = now + Span::from_secs(100);
+    now += Span::from_secs(100);
     assert_eq!(school.time(now), Some(UnixTime(SIGNED_AT.0 + 100)));
     assert_eq!(school.silent_s(now), Some(100));
     // An hour later it is asked again, with another number; the old answer is none.
-    now = now + STATED_EVERY;
+    now += STATED_EVERY;
     let (_, second) = school.asks_time(&peers, now, &mut rng).unwrap();
     assert_ne!(second, nonce);
     assert!(matches!(school.time_stated(SERVER, &stated, now), Err(StatedTimeError::OtherNonce)));

@@ -251,7 +251,7 @@ impl<'a> Lesson<'a> {
                     self.points.extend(Point::of(host, at, &status, spread));
                 }
                 if let Some(member) = self.members.get_mut(&host) {
-                    member.status = Some(status);
+                    member.status = Some(*status);
                 }
             }
         }

@@ -226,7 +226,7 @@ impl Member {
         let Line::Progress(status) = line else { return Ok(()) };
         let blocked = status.releases.iter().find(|release| release.stage == "blocked");
         let blocked = blocked.map(|release| release.why.clone().unwrap_or_default());
-        self.status = Some(status);
+        self.status = Some(*status);
         blocked.map_or(Ok(()), |why| Err(ClassError::Blocked { who: self.who, why }))
     }
 
