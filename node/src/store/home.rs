@@ -128,3 +128,36 @@ fn lock(home: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(source)) => Err(of_home(source)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publisher::founding;
+    use protocol::time::UnixTime;
+
+    #[test]
+    fn an_old_copy_of_the_state_does_not_lower_the_floor() {
+        let place = tempfile::tempdir().unwrap();
+        let (repo, path) = (place.path().join("repo"), place.path().join("home"));
+        founding::create(&repo, &place.path().join("keys"), UnixTime(1_793_491_200)).unwrap();
+        let root = std::fs::read(repo.join("metadata/1.root.json")).unwrap();
+        let trust = TrustedSet::pin(&root).unwrap();
+        Home::enroll(&path, &trust, &Policy::new("stable".parse().unwrap())).unwrap();
+        let state = path.join(State::FILE);
+        let floor = || Home::open(&path).unwrap().floor().unwrap();
+        assert_eq!(floor(), 0);
+        let old = std::fs::read(&state).unwrap();
+        Home::open(&path).unwrap().raise_floor(u64::MAX - 1).unwrap();
+        assert_eq!(floor(), u64::MAX - 1);
+        std::fs::write(&state, old).unwrap();
+        assert_eq!(floor(), u64::MAX - 1, "after the state was restored from a copy");
+        // The other way round, and with a file that is spoilt.
+        Home::open(&path).unwrap().raise_floor(u64::MAX).unwrap();
+        for spoilt in ["", "many", "-1"] {
+            std::fs::write(path.join(FLOOR), spoilt).unwrap();
+            assert_eq!(floor(), u64::MAX, "{spoilt:?}");
+        }
+        std::fs::remove_file(path.join(FLOOR)).unwrap();
+        assert_eq!(floor(), u64::MAX);
+    }
+}

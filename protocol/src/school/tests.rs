@@ -1,6 +1,10 @@
 use super::*;
+use crate::chain::Chains;
 use crate::id::{ManifestId, Signer};
-use crate::policy::Custom;
+use crate::input::Input;
+use crate::mesh::{Caps, Strategy};
+use crate::node::{Config, Node, Wait};
+use crate::policy::{Custom, Policy};
 use crate::time::Span;
 use crate::trust::sample::{SIGNED_AT, Sample, secret_key};
 use crate::trust::stated_time::state_time;
@@ -116,4 +120,82 @@ fn the_time_is_believed_from_whom_it_was_asked_and_runs_on() {
     assert_eq!(school.time(now), Some(UnixTime(SIGNED_AT.0 + 3700)));
     school.forget_time();
     assert_eq!(school.time(now), None);
+}
+
+const DAY_S: i64 = 86_400;
+
+/// A device of the group `all` that has applied version 1.5, whose clock shows so many days after everything was signed.
+fn device(publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str>, day: i64) -> Node {
+    let policy = Policy { hardware: hardware.map(|id| id.parse().unwrap()), ..Policy::new("os".parse().unwrap()) };
+    let config = Config {
+        role: mesh::Role::Device,
+        policy: Some(policy),
+        applied: Some("1.5".parse().unwrap()),
+        floor,
+        applies: true,
+        has_origin: false,
+        strategy: Strategy::default(),
+        upload_slots: 1,
+        caps: Caps::default(),
+    };
+    let publisher = Chain::new(Signer::Publisher, publisher.trusted());
+    let school = School::new(Chain::new(Signer::School, school.trusted()), Some(ALL.parse().unwrap()));
+    let mut node = Node::restore(config, Chains { publisher, school: Some(Box::new(school)) }, [0; 32]);
+    node.handle(Time(0), Input::WallClock(UnixTime(SIGNED_AT.0 + day * DAY_S)));
+    node
+}
+
+/// What is assigned: the version that the device should have, or why it should not.
+fn outcome(node: &Node) -> Result<String, Unfit> {
+    let (_, found) = node.assigned().unwrap();
+    let wanted: Vec<String> = node.wanted().iter().map(|listed| listed.path.version.to_string()).collect();
+    assert_eq!(wanted.first(), found.as_ref().ok().map(|listed| listed.path.version.to_string()).as_ref());
+    found.map(|listed| listed.path.version.to_string())
+}
+
+#[test]
+fn a_school_sends_devices_back_down_to_their_floor_and_no_further() {
+    let publisher = says(&[(OLD, json!({ "release_counter": 4 })), (NEW, json!({ "release_counter": 5 }))]);
+    let back = says(&[(OLD, json!({ "groups": { "all": {} } }))]);
+    assert_eq!(outcome(&device(&publisher, &back, 4, None, 0)), Ok("1.0".to_owned()));
+    assert_eq!(outcome(&device(&publisher, &back, 5, None, 0)), Err(Unfit::BelowFloor));
+}
+
+#[test]
+fn a_school_chooses_among_what_the_publisher_lists_for_this_hardware() {
+    let forward = says(&[(NEW, json!({ "groups": { "all": {} } }))]);
+    let unlisted = says(&[(OLD, json!({}))]);
+    assert_eq!(outcome(&device(&unlisted, &forward, 0, None, 0)), Err(Unfit::NotListed));
+    let altered = Sample { targets: 4, ..says(&[(NEW, json!({}))]) };
+    assert_eq!(outcome(&device(&altered, &forward, 0, None, 0)), Err(Unfit::NotListed), "of another length and hash");
+    let of_xo_4 = says(&[(NEW, json!({ "hardware": ["xo-4"] }))]);
+    assert_eq!(outcome(&device(&of_xo_4, &forward, 0, Some("xo-1"), 0)), Err(Unfit::OtherHardware));
+    assert_eq!(outcome(&device(&of_xo_4, &forward, 0, None, 0)), Err(Unfit::OtherHardware));
+    assert_eq!(outcome(&device(&of_xo_4, &forward, 0, Some("xo-4"), 0)), Ok("2.0".to_owned()));
+    // Neither maturity nor the test ring is above the school's word.
+    let staged = says(&[(NEW, json!({ "staged": true }))]);
+    assert_eq!(outcome(&device(&staged, &forward, 0, None, 0)), Ok("2.0".to_owned()));
+}
+
+#[test]
+fn terms_and_freshness_decide_when() {
+    let publisher = says(&[(OLD, json!({})), (NEW, json!({}))]);
+    let waits = |path: &str, terms: Value, day: i64| {
+        let school = says(&[(path, json!({ "groups": { "all": terms } }))]);
+        let node = device(&publisher, &school, 0, None, day);
+        node.waits_for(&node.wanted()[0])
+    };
+    assert_eq!(waits(NEW, json!({}), 0), None);
+    assert_eq!(waits(NEW, json!({ "held": true }), 0), Some(Wait::Held));
+    // The sample is of 2026-11-01, and its timestamps expire after 90 days.
+    let noon = json!({ "not_before": "2026-11-03T12:00:00Z" });
+    assert!(matches!(waits(NEW, noon.clone(), 2), Some(Wait::NotBefore(_))));
+    assert_eq!(waits(NEW, noon, 3), None);
+    let is_stale = |wait: Option<Wait>| matches!(wait, Some(Wait::Stale(..)));
+    assert!(!is_stale(waits(NEW, json!({}), 89)));
+    assert!(is_stale(waits(NEW, json!({}), 90)));
+    let grace = || json!({ "stale_grace_days": 7 });
+    assert!(!is_stale(waits(NEW, grace(), 96)));
+    assert!(is_stale(waits(NEW, grace(), 97)));
+    assert!(is_stale(waits(OLD, grace(), 96)), "grace is for going forward");
 }
