@@ -60,11 +60,8 @@ pub struct Policy {
 #[derive(Debug, thiserror::Error)]
 pub enum CustomError {
     /// Longer than it may be.
-    #[error("{bytes} bytes of custom fields are more than the {CUSTOM_BYTES_MAX} that a release may have")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
+    #[error("the custom fields have more than the {CUSTOM_BYTES_MAX} bytes that those of a release may have")]
+    TooLong,
     /// It is no object, or a field is not of its kind.
     #[error("the custom part is malformed")]
     Malformed(#[from] serde_json::Error),
@@ -79,6 +76,9 @@ pub enum CustomError {
 pub struct HardwareIdError(String);
 
 impl Custom {
+    /// The fields that are known here, and so cannot be a publisher's own.
+    pub const FIELDS: [&str; 5] = ["release_counter", "epoch", "required", "staged", "hardware"];
+
     /// What the custom part of a target says; nothing in particular, if there is none.
     pub fn read(custom: Option<&Value>) -> Result<Self, CustomError> {
         let Some(value) = custom else { return Ok(Self::default()) };
@@ -88,9 +88,8 @@ impl Custom {
 
     /// Refuses what no device would take.
     pub fn check(&self) -> Result<(), CustomError> {
-        let bytes = serde_json::to_vec(self)?.len();
-        if bytes > CUSTOM_BYTES_MAX {
-            return Err(CustomError::TooLong { bytes });
+        if serde_json::to_vec(self)?.len() > CUSTOM_BYTES_MAX {
+            return Err(CustomError::TooLong);
         }
         match &self.hardware {
             Some(hardware) if hardware.is_empty() => Err(CustomError::NoHardware),
@@ -186,6 +185,8 @@ mod tests {
         assert_eq!((custom.release_counter, custom.epoch, custom.required, custom.staged), (u64::MAX, 2, true, true));
         assert_eq!(custom.hardware.as_ref().unwrap().len(), 2);
         assert_eq!(custom.own, *json!({ "x-notes": value["x-notes"] }).as_object().unwrap());
+        let known = value.as_object().unwrap().keys().filter(|key| !key.starts_with("x-"));
+        assert!(known.eq(BTreeSet::from(Custom::FIELDS)));
         assert_eq!(custom.to_value(), Some(value));
         assert_eq!(Custom::read(None).unwrap().to_value(), None);
         let own = json!({ "tlog_proof": "…" });
@@ -218,6 +219,6 @@ mod tests {
         let note = |bytes: usize| json!({ "note": "n".repeat(bytes) });
         let room = 4096 - r#"{"note":""}"#.len();
         assert!(read(note(room)).is_ok());
-        assert!(matches!(read(note(room + 1)), Err(CustomError::TooLong { bytes: 4097 })));
+        assert!(matches!(read(note(room + 1)), Err(CustomError::TooLong)));
     }
 }

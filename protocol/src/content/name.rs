@@ -9,7 +9,7 @@ use std::str::FromStr;
 const RESERVED_ROLES: [&str; 5] = ["root", "targets", "snapshot", "timestamp", "mirrors"];
 
 /// A channel's name: `[a-z0-9][a-z0-9._-]*`, so that it is safe in a path, a URL and a file name on
-/// any file system.
+/// any file system; or two of these with a `/` between, as in `apps/paint`, where one publisher has makers of many apps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(String);
 
@@ -20,7 +20,7 @@ pub struct TreeName(String);
 /// The path of a manifest in TUF metadata: `<channel>/<name>_<version>.manifest`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetPath {
-    /// The channel, which is also the delegated role that signs it.
+    /// The channel, which a delegated role of its own signs.
     pub channel: ChannelName,
     /// The tree's name.
     pub name: TreeName,
@@ -33,7 +33,7 @@ pub struct TargetPath {
 pub enum NameError {
     /// Not a channel.
     #[error(
-        "{0:?} cannot name a channel; use up to {CHANNEL_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        "{0:?} cannot name a channel; use up to {CHANNEL_BYTES_MAX} of a-z, 0-9, '.', '_' and '-', a letter or digit first, and perhaps one '/' between two such words"
     )]
     Channel(String),
     /// A role that TUF has already.
@@ -60,6 +60,18 @@ impl ChannelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the delegated role that signs it. A role's name is part of a file's, and of a `%2F` in a URL web servers
+    /// make a `/`; `~` stays what it is, and is in no channel's name.
+    pub fn role_name(&self) -> String {
+        self.0.replace('/', "~")
+    }
+
+    /// The channel that a role of this name signs, if it is a channel's.
+    pub fn of_role(role_name: &str) -> Option<Self> {
+        let channel: Self = role_name.replace('~', "/").parse().ok()?;
+        (channel.role_name() == role_name).then_some(channel)
+    }
 }
 
 impl TreeName {
@@ -81,10 +93,13 @@ impl FromStr for ChannelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match is_plain(text, CHANNEL_BYTES_MAX) {
-            true if RESERVED_ROLES.contains(&text) => Err(NameError::ReservedChannel(text.to_owned())),
-            true => Ok(Self(text.to_owned())),
-            false => Err(NameError::Channel(text.to_owned())),
+        let mut words = text.split('/');
+        if text.len() > CHANNEL_BYTES_MAX || !words.clone().all(|word| is_plain(word, CHANNEL_BYTES_MAX)) || words.clone().count() > 2 {
+            return Err(NameError::Channel(text.to_owned()));
+        }
+        match words.any(|word| RESERVED_ROLES.contains(&word)) {
+            true => Err(NameError::ReservedChannel(text.to_owned())),
+            false => Ok(Self(text.to_owned())),
         }
     }
 }
@@ -104,7 +119,7 @@ impl FromStr for TargetPath {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let parts = text.strip_suffix(".manifest").and_then(|rest| {
-            let (channel, file) = rest.split_once('/')?;
+            let (channel, file) = rest.rsplit_once('/')?;
             // A version in its normal spelling has no underscore, so the last one ends the name.
             let (name, version) = file.rsplit_once('_')?;
             Some((channel, name, version))
@@ -141,12 +156,40 @@ mod tests {
 
     #[test]
     fn a_channel_that_would_leave_its_directory_or_clash_with_tuf_is_refused() {
-        for text in ["", ".", "..", ".hidden", "-x", "a/b", "A", "a b", "é", "root", "timestamp", &"a".repeat(65)] {
+        for text in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-x",
+            "A",
+            "a b",
+            "é",
+            "root",
+            "timestamp",
+            "a/",
+            "/a",
+            "a//b",
+            "a/b/c",
+            "a/..",
+            "a/.b",
+            "apps/root",
+            "targets/a",
+            &"a".repeat(65),
+            &("a".repeat(32) + "/" + &"b".repeat(32)),
+        ] {
             assert!(text.parse::<ChannelName>().is_err(), "{text:?}");
         }
-        for text in ["stable", "0", "xo-4.0_beta", &"a".repeat(64)] {
-            assert_eq!(text.parse::<ChannelName>().unwrap().as_str(), text);
+        for text in ["stable", "0", "xo-4.0_beta", "apps/paint", &"a".repeat(64)] {
+            let channel = text.parse::<ChannelName>().unwrap();
+            assert_eq!((channel.as_str(), ChannelName::of_role(&channel.role_name())), (text, Some(channel.clone())));
         }
+    }
+
+    #[test]
+    fn the_role_of_a_channel_is_a_file_name_that_urls_leave_alone() {
+        assert_eq!("apps/paint".parse::<ChannelName>().unwrap().role_name(), "apps~paint");
+        assert!(["apps/paint", "a~b~c", "~", "root", "A"].iter().all(|name| ChannelName::of_role(name).is_none()));
     }
 
     #[test]
@@ -165,6 +208,8 @@ mod tests {
             ("stable", "my_tree-2", "1!1.0rc1+local.5")
         );
         assert_eq!(path.to_string(), "stable/my_tree-2_1!1.0rc1+local.5.manifest");
+        let path: TargetPath = "apps/paint/tree_1.0.manifest".parse().unwrap();
+        assert_eq!((path.channel.as_str(), path.to_string().as_str()), ("apps/paint", "apps/paint/tree_1.0.manifest"));
     }
 
     #[test]
@@ -174,7 +219,8 @@ mod tests {
             "stable/x.manifest",
             "x_1.0.manifest",
             "/x_1.0.manifest",
-            "a/b/x_1.0.manifest",
+            "a/b/c/x_1.0.manifest",
+            "a//x_1.0.manifest",
             "stable/_1.0.manifest",
             "stable/x_v1.0.manifest",
             "stable/x_1.0-1.manifest",
