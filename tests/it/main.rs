@@ -19,6 +19,7 @@ mod mistakes;
 mod needs;
 mod oracle;
 mod parity;
+mod policies;
 mod process;
 mod school;
 mod stranger;

@@ -338,3 +338,80 @@ fn a_file_is_missing_from_the_tree() {
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("beside 1.0: of its paths") && told.contains("1 gone"), "{told}");
 }
+
+#[test]
+fn what_is_said_of_a_release_is_wrong() {
+    let class = class();
+    let (tree, repo) = (class.argument("tree"), class.repo());
+    let release = ["publish", &tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0", "--new"];
+    let fails = |more: &[&str]| class.fails(&[&release[..], more].concat());
+    fails(&["--hardware", "xo 4"]).is(USAGE, &["cannot name hardware", "no space"]);
+    fails(&["--custom", &class.argument("nowhere")]).is(FAILED, &["nowhere"]);
+    let custom = class.argument("custom.json");
+    let says = |text: &str, words: &[&str]| {
+        fs::write(&custom, text).unwrap();
+        fails(&["--custom", &custom]).is(FAILED, words);
+    };
+    for text in ["", "[]", "{\"share\": 0.5}", "{\"a\": 1, \"a\": 2}"] {
+        says(text, &["custom.json", "not one JSON object"]);
+    }
+    says("{\"staged\": true}", &["custom.json", "\"staged\"", "an option of its own"]);
+    says(&format!("{{\"note\":\"{}\"}}", "n".repeat(4086)), &["custom.json", "4096"]);
+    assert_nothing_published(&class);
+    fs::write(&custom, "{\"note\": \"for the exams\"}").unwrap();
+    class.run(&[&release[..], &["--custom", &custom, "--release-counter", "2"]].concat());
+    let next = ["publish", &tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.1", "--release-counter", "1"];
+    class.fails(&next).is(FAILED, &["release counter 1", "below 2", "--allow-lower-counter"]);
+    class.run(&[&next[..], &["--allow-lower-counter"]].concat());
+    let shown = class.run(&["channel", "show", CHANNEL, "--repo", &repo]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    for words in ["release counter: 2", "\"note\":\"for the exams\"", "tree_1.1.manifest  {\"release_counter\":1}"] {
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn a_release_that_is_not_listed_is_promoted() {
+    let class = class();
+    let promote = |release| class.fails(&["promote", release, "--repo", &class.repo()]);
+    promote("stable/tree_1.0.manifest").is(FAILED, &["cannot promote", "lists no stable/tree_1.0.manifest"]);
+    promote("stable/tree").is(USAGE, &["no manifest's target path", "stable/sugar_1.0.manifest"]);
+}
+
+#[test]
+fn the_keys_of_a_channel_are_elsewhere() {
+    let class = class();
+    let (tree, repo) = (class.argument("tree"), class.repo());
+    let key = |name: &str| {
+        class.run(&["key", "new", &class.argument(&format!("{name}.pem"))]);
+        class.argument(&format!("{name}.pub"))
+    };
+    let (ann, ben) = (key("ann"), key("ben"));
+    let create = ["channel", "create", CHANNEL, "--repo", &repo, "--key", &ann, "--key", &ben, "--threshold"];
+    class.fails(&[&create[..], &["3"]].concat()).is(FAILED, &["3 of 2 keys", "choose 1 to 2"]);
+    class.run(&[&create[..], &["2"]].concat());
+    class.fails(&[&create[..], &["2"]].concat()).is(FAILED, &["already", "homeroom channel change"]);
+    let nobody = ["channel", "change", "other", "--repo", &repo, "--threshold", "1"];
+    class.fails(&nobody).is(FAILED, &["no channel other", "homeroom channel create"]);
+
+    let timestamp = || fs::read(class.path("repo/metadata/timestamp.json")).unwrap();
+    let before = timestamp();
+    let publish = ["publish", &tree, "--repo", &repo, "--channel", CHANNEL, "--version", "1.0"];
+    class.fails(&publish).is(FAILED, &["cannot sign stable/tree_1.0.manifest", "0 of the 2 keys", "--pending"]);
+    let (file, own) = (class.argument("change.json"), class.argument("repo.keys/targets.pem"));
+    class.run(&[&publish[..], &["--pending", &file]].concat());
+    class.fails(&[&publish[..], &["--pending", &file]].concat()).is(FAILED, &["change.json exists already"]);
+    let finish = ["finish", &file, "--repo", &repo];
+    class.fails(&finish).is(FAILED, &["change.json was not put into use", "0 of the 2 keys"]);
+    class.fails(&["sign", &file, "--key", &own]).is(FAILED, &["signs nothing of this change"]);
+    class.run(&["sign", &file, "--key", &class.argument("ann.pem")]);
+    class.fails(&finish).is(FAILED, &["1 of the 2 keys"]);
+    assert_eq!(timestamp(), before, "a release that one has signed is not served");
+    class.run(&["sign", &file, "--key", &class.argument("ben.pem")]);
+    class.run(&finish);
+    class.fails(&finish).is(FAILED, &["draft the change again"]);
+    let root = class.root();
+    for other in [tree.as_str(), &root, "nowhere"] {
+        class.fails(&["finish", other, "--repo", &repo]).is(FAILED, &[other]);
+    }
+}

@@ -64,3 +64,15 @@ fn a_release_that_is_withdrawn_before_it_was_applied_never_is() {
     let again = class.fails(&["withdraw", &second, "--repo", &class.repo()]);
     again.is(1, &["lists no", &second, "withdrawn before"]);
 }
+
+#[test]
+fn a_withdrawn_version_is_not_given_to_something_else() {
+    let (class, second) = class_with_two_releases();
+    withdraw(&class, &second);
+    let (tree, repo) = (class.argument("tree"), class.repo());
+    let again =
+        |version: &str| class.fails(&["publish", &tree, "--repo", &repo, "--channel", "stable", "--version", version]);
+    again("1.1").is(5, &["1.1", "taken", "publish under a higher one"]);
+    again("1.0.5").is(1, &["1.0.5", "older than 1.1"]);
+    class.publish(&class.path("tree"), "1.1.1");
+}

@@ -40,7 +40,10 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
             let key = keys::create_key(file, password.as_deref())?;
             println!("key {}", key.public().id());
             println!("made {}: keep it to yourself, and a copy elsewhere", file.display());
-            println!("made {}: give it to whoever drafts the root", file.with_extension("pub").display());
+            println!(
+                "made {}: give it to whoever drafts the root or makes the channel",
+                file.with_extension("pub").display()
+            );
         }
         Verb::List { paths } => {
             for path in paths {

@@ -1,20 +1,26 @@
 //! The verbs of `homeroom`, a file each. This folder alone names clap.
 
 mod apply;
+mod channel;
 mod demo;
+mod desk;
 mod enroll;
+mod finish;
 mod init;
 mod join;
 mod key;
+mod promote;
 mod publish;
 mod refresh;
 mod root;
 mod run;
 mod school;
+mod sign;
 mod status;
 mod withdraw;
 
 use crate::net::NetworkError;
+use crate::publisher::channel::ChannelError;
 use crate::repository::OpenError as RepositoryError;
 use crate::store::home::OpenError as HomeError;
 use crate::store::state::StateError;
@@ -62,10 +68,19 @@ enum Verb {
     /// Draft, sign and rotate the root, which says whose keys count
     #[command(subcommand)]
     Root(root::Verb),
+    /// Make channels, and say whose keys sign them
+    #[command(subcommand)]
+    Channel(channel::Verb),
     /// Publish a directory as a new release of a channel
     Publish(publish::Arguments),
+    /// Give a staged release to every device
+    Promote(promote::Arguments),
     /// Take a release back
     Withdraw(withdraw::Arguments),
+    /// Sign a change that waits for more signatures
+    Sign(sign::Arguments),
+    /// Put a change into use that enough people have signed
+    Finish(finish::Arguments),
     /// Say anew that what a repository lists is the newest: once a day, or before 90 days are over
     Refresh(refresh::Arguments),
     /// Say which group of a school's devices should run which release
@@ -120,8 +135,12 @@ pub fn main() -> ExitCode {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Key(verb) => key::run(&verb),
         Verb::Root(verb) => root::run(&verb),
+        Verb::Channel(verb) => channel::run(&verb),
         Verb::Publish(arguments) => publish::run(arguments),
-        Verb::Withdraw(arguments) => withdraw::run(arguments),
+        Verb::Promote(arguments) => promote::run(&arguments),
+        Verb::Withdraw(arguments) => withdraw::run(&arguments),
+        Verb::Sign(arguments) => sign::run(&arguments),
+        Verb::Finish(arguments) => finish::run(arguments),
         Verb::Refresh(arguments) => refresh::run(arguments),
         Verb::School(verb) => school::run(verb),
         Verb::Enroll(arguments) => enroll::run(arguments),
@@ -163,7 +182,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             return NOT_SET_UP;
         } else if let Some(RepositoryError::NotRepository(_)) = cause.downcast_ref() {
             return NOT_SET_UP;
-        } else if let Some(publish::Refused::Taken { .. }) = cause.downcast_ref() {
+        } else if let Some(ChannelError::Taken { .. }) = cause.downcast_ref() {
             return VERSION_TAKEN;
         } else if let Some(demo::Interrupted) = cause.downcast_ref() {
             return INTERRUPTED;

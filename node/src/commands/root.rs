@@ -3,7 +3,8 @@
 use super::key::ask_password;
 use super::{default_keys, now};
 use crate::publisher::files::read_file;
-use crate::publisher::root::{Draft, Standing, TOP_LEVEL};
+use crate::publisher::root::{Draft, TOP_LEVEL};
+use crate::publisher::standing::Standing;
 use crate::publisher::{founding, keys};
 use crate::repository::durable;
 use anyhow::Context;

@@ -8,9 +8,10 @@ use crate::school::Office;
 use anyhow::Context;
 use protocol::content::name::TargetPath;
 use protocol::limits::ROOT_BYTES_MAX;
-use protocol::school::{GroupName, Terms};
+use protocol::school::{GroupName, Terms, assignments};
 use protocol::trust::date::Date;
-use std::path::PathBuf;
+use protocol::update::Listed;
+use std::path::{Path, PathBuf};
 
 /// What `homeroom school` is told.
 #[derive(clap::Subcommand)]
@@ -48,6 +49,9 @@ pub enum Verb {
         /// The publisher's repository, which must list it
         #[arg(long, value_name = "DIR")]
         repo: PathBuf,
+        /// Devices fetch it, and do not apply it before `homeroom school resume`
+        #[arg(long)]
+        held: bool,
         /// Devices fetch it at once, and apply it no earlier
         #[arg(long, value_name = "YYYY-MM-DDTHH:MM:SSZ")]
         not_before: Option<Date>,
@@ -55,16 +59,23 @@ pub enum Verb {
         #[arg(long, value_name = "DAYS", default_value_t = 0)]
         stale_grace_days: u16,
     },
+    /// Say nothing of a group any more: its devices stay where they are, or do as all
+    Unassign {
+        /// The group
+        group: GroupName,
+        #[command(flatten)]
+        office: OfficeArguments,
+    },
     /// Let no device of a group apply what it is assigned; it is fetched all the same
     Hold {
-        /// The group
+        /// The group; "all" holds every group
         group: GroupName,
         #[command(flatten)]
         office: OfficeArguments,
     },
     /// Let devices of a group apply what they are assigned
     Resume {
-        /// The group
+        /// The group; "all" resumes every group
         group: GroupName,
         #[command(flatten)]
         office: OfficeArguments,
@@ -73,12 +84,18 @@ pub enum Verb {
     Refresh {
         #[command(flatten)]
         office: OfficeArguments,
+        /// Of a school that was restored from a copy: the version that its devices have seen, as `homeroom status` tells
+        #[arg(long, value_name = "VERSION", default_value_t = 0)]
+        after: u32,
     },
     /// Tell what every group should run
     Show {
         /// The school
         #[arg(long, value_name = "DIR")]
         school: PathBuf,
+        /// The publisher's repository: tell also what it does not list any more
+        #[arg(long, value_name = "DIR")]
+        repo: Option<PathBuf>,
     },
 }
 
@@ -104,9 +121,9 @@ impl OfficeArguments {
 pub fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Init { school, keys, root } => init(&school, keys, root),
-        Verb::Assign { group, release, office, repo, not_before, stale_grace_days } => {
+        Verb::Assign { group, release, office, repo, held, not_before, stale_grace_days } => {
             let publisher = read(&repo)?;
-            let terms = Terms { held: false, not_before, stale_grace_days };
+            let terms = Terms { held, not_before, stale_grace_days };
             office
                 .open()?
                 .assign(&group, &release, terms, &publisher)
@@ -115,26 +132,35 @@ pub fn run(verb: Verb) -> anyhow::Result<()> {
             println!("{group} should run {release}{when}");
             Ok(())
         }
+        Verb::Unassign { group, office } => {
+            office.open()?.unassign(&group)?;
+            println!("nothing is said of {group} any more");
+            Ok(())
+        }
         Verb::Hold { group, office } => {
-            office.open()?.hold(&group)?;
-            println!("{group} is held: its devices fetch what they are assigned, and do not apply it");
+            let groups = office.open()?.hold(&group, true)?;
+            println!("held: {}; devices fetch what they are assigned, and do not apply it", names(&groups));
             Ok(())
         }
         Verb::Resume { group, office } => {
-            office.open()?.resume(&group)?;
-            println!("{group} goes on");
+            let groups = office.open()?.hold(&group, false)?;
+            println!("resumed: {}", names(&groups));
             Ok(())
         }
-        Verb::Refresh { office } => {
-            let head = office.open()?.refresh()?;
+        Verb::Refresh { office, after } => {
+            let head = office.open()?.refresh(after.into())?;
             println!("what is assigned is the newest: version {} of the school's metadata", head.timestamp);
             Ok(())
         }
-        Verb::Show { school } => show(&school),
+        Verb::Show { school, repo } => show(&school, repo.as_deref()),
     }
 }
 
-fn init(school: &std::path::Path, keys: Option<PathBuf>, root: Option<PathBuf>) -> anyhow::Result<()> {
+fn names(groups: &[GroupName]) -> String {
+    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn init(school: &Path, keys: Option<PathBuf>, root: Option<PathBuf>) -> anyhow::Result<()> {
     let keys = keys.unwrap_or_else(|| default_keys(school));
     match root {
         Some(root) => {
@@ -143,25 +169,36 @@ fn init(school: &std::path::Path, keys: Option<PathBuf>, root: Option<PathBuf>) 
         None => founding::create(school, &keys, now()?)?,
     }
     // A school's word is fresh for a week, not for a publisher's term.
-    Office::open(school, &keys, ask_password, now()?)?.refresh()?;
+    Office::open(school, &keys, ask_password, now()?)?.refresh(0)?;
     println!("made the school {}; its keys are in {}: never serve them", school.display(), keys.display());
     println!("devices join with {}", school.join("metadata/1.root.json").display());
     Ok(())
 }
 
-fn show(school: &std::path::Path) -> anyhow::Result<()> {
+fn show(school: &Path, repo: Option<&Path>) -> anyhow::Result<()> {
     let set = read(school)?;
+    let publisher = repo.map(read).transpose()?;
+    let listed: Option<Vec<Listed>> = publisher.as_ref().map(|publisher| Listed::all(publisher).collect());
     let mut any = false;
-    for (group, assignment) in protocol::school::assignments(&set) {
-        let Terms { held, not_before, stale_grace_days } = assignment.terms;
-        let held = if held { ", held" } else { "" };
-        let not_before = not_before.map_or_else(String::new, |at| format!(", not before {at}"));
-        let grace = if stale_grace_days > 0 { format!(", {stale_grace_days} days of grace") } else { String::new() };
-        println!("{group}: {}{held}{not_before}{grace}", assignment.path);
+    for (group, assignment) in assignments(&set) {
+        let is_gone = listed.as_ref().is_some_and(|listed| !listed.iter().any(|listed| assignment.is(listed)));
+        let gone = if is_gone { "; the publisher does not list it, assign another" } else { "" };
+        println!("{group}: {}{}{gone}", assignment.path, assignment.terms.as_ref().map_or_else(unknown, shown));
         any = true;
     }
     if !any {
         println!("no group is assigned anything yet");
     }
     Ok(())
+}
+
+fn unknown() -> String {
+    ", on terms that this homeroom does not know".to_owned()
+}
+
+fn shown(Terms { held, not_before, stale_grace_days }: &Terms) -> String {
+    let held = if *held { ", held" } else { "" };
+    let not_before = not_before.map_or_else(String::new, |at| format!(", not before {at}"));
+    let grace = if *stale_grace_days > 0 { format!(", {stale_grace_days} days of grace") } else { String::new() };
+    format!("{held}{not_before}{grace}")
 }

@@ -87,6 +87,7 @@ pub type SignedFile = (Role, Option<u64>, Vec<u8>);
 
 /// Writes the files in order; the last, `timestamp.json`, puts all of them in use at once.
 pub fn write_release(directory: &Path, files: &[SignedFile]) -> Result<(), FileError> {
+    durable::create_directory(directory).map_err(|source| file_error("create", directory, source))?;
     for (role, version, bytes) in files {
         let path = directory.join(role.file_name(*version));
         // What an earlier publish that was cut short has left is replaced: no timestamp ever named it.

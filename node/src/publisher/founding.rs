@@ -1,12 +1,13 @@
 //! How a repository begins, and how it goes on under another root.
 
-use super::files::{FileError, ReadError, file_error, read, read_below, write_release};
+use super::edition::{Edition, PUBLISHERS, PutOutError, TARGETS_LIFE_S, after, not_before};
+use super::files::{FileError, ReadError, SignedFile, file_error, read, read_below};
 use super::keys::{AskPassword, KeyDirectory, KeyError};
 use super::root::{Draft, TOP_LEVEL};
-use super::signing::{PUBLISHERS, Signers, Signing, TARGETS_LIFE_S, after, not_before, sign_release};
 use protocol::time::UnixTime;
 use protocol::trust::envelope::Signed;
-use protocol::trust::metadata::{Delegations, Targets};
+use protocol::trust::metadata::{Delegations, Root, Targets};
+use protocol::trust::sign::sign;
 use protocol::trust::{Rejection, Role, TrustedSet};
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,9 +28,12 @@ pub enum CreateError {
     /// Not enough have signed the root, or it is none.
     #[error("the root cannot be used yet; see: homeroom root show")]
     Root(#[source] Box<Rejection>),
-    /// A file could not be written.
+    /// The directory could not be made.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Its first metadata could not be put out.
+    #[error(transparent)]
+    PutOut(#[from] PutOutError),
 }
 
 /// Why a root was not put into use. The repository serves what it served before.
@@ -42,17 +46,11 @@ pub enum RotateError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Devices would refuse it: most often too few have signed it.
-    #[error("devices would refuse the new {role} metadata; see who has to sign with: homeroom root show")]
-    Refused {
-        /// The role whose file would be refused.
-        role: Role,
-        /// Why.
-        #[source]
-        source: Box<Rejection>,
-    },
-    /// A file could not be written.
+    #[error("devices would refuse the new root; see who has to sign with: homeroom root show")]
+    Root(#[source] Box<Rejection>),
+    /// What goes with it could not be put out.
     #[error(transparent)]
-    File(#[from] FileError),
+    PutOut(#[from] PutOutError),
 }
 
 /// Makes the metadata of an empty repository in `repo`, and its keys in `keys`: one each for root,
@@ -93,17 +91,17 @@ fn check_place(repo: &Path) -> Result<(), CreateError> {
 }
 
 fn create_with(repo: &Path, keys: &KeyDirectory, root: &[u8], now: UnixTime) -> Result<(), CreateError> {
-    let set = TrustedSet::pin(root).map_err(|source| CreateError::Root(Box::new(source)))?;
-    let signers = Signers::of(&set.root().body, keys)?;
+    let judge = TrustedSet::pin(root).map_err(|source| CreateError::Root(Box::new(source)))?;
     let first = Targets { targets: BTreeMap::new(), delegations: Some(Delegations::default()) };
-    let signed = Signed::new(1, after(now, TARGETS_LIFE_S), first);
-    let targets = keys.signers(&Role::Targets, set.root().body.authority(&Role::Targets))?;
-    let mut files = vec![(Role::Root, Some(1), root.to_vec())];
-    let targets = Signing { role: Role::Targets, keys: targets, signed };
-    files.extend(sign_release(vec![targets], BTreeMap::new(), [0, 0], &signers, &PUBLISHERS, now));
-    let directory = repo.join("metadata");
-    fs::create_dir(&directory).map_err(|source| file_error("create", &directory, source))?;
-    Ok(write_release(&directory, &files)?)
+    let targets = vec![sign_targets(&Signed::new(1, after(now, TARGETS_LIFE_S), first), judge.root(), keys)?];
+    let edition = Edition { judge, before: None, root: Some(root), targets, above: 0, lives: PUBLISHERS };
+    Ok(edition.put_out(repo, keys, now).map(|_| ())?)
+}
+
+/// The top-level targets, signed by the keys that this root names.
+fn sign_targets(signed: &Signed<Targets>, root: &Signed<Root>, keys: &KeyDirectory) -> Result<SignedFile, KeyError> {
+    let signers = keys.signers(&Role::Targets, root.body.authority(&Role::Targets))?;
+    Ok((Role::Targets, Some(signed.version), sign(signed, &signers.iter().collect::<Vec<_>>())))
 }
 
 /// Puts a root into use that enough keys of the root before it, and of its own, have signed. What other keys than
@@ -123,96 +121,38 @@ pub fn rotate(
     let complete = set.complete().expect("a set that needs nothing is complete");
     let now = not_before(complete, now);
     let mut judge = set.clone();
-    let refused = |role: &Role, source| RotateError::Refused { role: role.clone(), source: Box::new(source) };
-    judge.offer(&Role::Root, root).map_err(|source| refused(&Role::Root, source))?;
-    let body = judge.root().body.clone();
-
-    let mut signings = Vec::new();
+    judge.offer(&Role::Root, root).map_err(|source| RotateError::Root(Box::new(source)))?;
+    let mut files = Vec::new();
     if judge.metadata(&Role::Targets, None).is_none() {
         let targets = complete.role(&Role::Targets).expect("a complete set has targets");
         let signed = Signed::new(targets.version + 1, after(now, TARGETS_LIFE_S), targets.body.clone());
-        let keys = keys.signers(&Role::Targets, body.authority(&Role::Targets))?;
-        signings.push(Signing { role: Role::Targets, keys, signed });
+        files.push(sign_targets(&signed, judge.root(), &keys)?);
     }
-    let meta = complete.snapshot().body.meta.clone();
-    let versions = [complete.snapshot().version, complete.timestamp().version];
-    let mut files = sign_release(signings, meta, versions, &Signers::of(&body, &keys)?, &PUBLISHERS, now);
-    for (role, _, bytes) in files.iter().rev() {
-        judge.offer(role, bytes).map_err(|source| refused(role, source))?;
-    }
-    // A device asks for the next root first, and believes nothing of the old keys from then on; so the root comes last
-    // but for the timestamp.
     let version = judge.root().version;
-    files.insert(files.len() - 1, (Role::Root, Some(version), root.to_vec()));
-    write_release(&repo.join("metadata"), &files)?;
-    Ok(version)
+    let edition = Edition { judge, before: Some(&set), root: Some(root), targets: files, above: 0, lives: PUBLISHERS };
+    Ok(edition.put_out(repo, &keys, now).map(|_| version)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::desk::Desk as Publisher;
-    use super::super::keys::{create_key, no_password};
+    use super::super::office::{NOW, Office};
     use super::*;
-    use protocol::trust::{Freshness, Head, Target};
+    use protocol::trust::Freshness;
 
-    /// 2026-11-01T00:00:00Z.
-    const NOW: UnixTime = UnixTime(1_793_491_200);
-
-    struct Desk {
-        place: tempfile::TempDir,
-    }
-
-    impl Desk {
-        /// A repository with one release, under keys of its own.
-        fn new() -> Self {
-            let desk = Desk { place: tempfile::tempdir().unwrap() };
-            create(&desk.repo(), &desk.keys(), NOW).unwrap();
-            desk.list("os/a.manifest");
-            desk
-        }
-
-        fn repo(&self) -> PathBuf {
-            self.place.path().join("repo")
-        }
-
-        fn keys(&self) -> PathBuf {
-            self.place.path().join("repo.keys")
-        }
-
-        fn list(&self, path: &str) -> Head {
-            let target = Target { length: 3, sha256: [7; 32], custom: None };
-            let publisher = Publisher::open(&self.repo(), &self.keys(), no_password, NOW).unwrap();
-            publisher.list(&"os".parse().unwrap(), path, target).unwrap()
-        }
-
-        /// The next root, in which `role` has another key in the place of its first one, signed by the root's key.
-        fn draft(&self, role: &Role) -> Draft {
-            let set = read(&self.repo()).unwrap();
-            let (before, version) = (set.root(), set.root().version + 1);
-            let mut draft = Draft::following(before, NOW);
-            let key = create_key(&self.keys().join(format!("{role}-{version}.pem")), None).unwrap();
-            draft.add_key(role, key.public()).unwrap();
-            draft.remove_key(role, &before.body.authority(role).keyids[0]).unwrap();
-            let keys = KeyDirectory::open(&self.keys(), no_password).unwrap();
-            for root in [&before.body, &draft.signed().body.clone()] {
-                let signers = keys.signers(&Role::Root, root.authority(&Role::Root)).unwrap();
-                signers.iter().for_each(|key| draft.sign(key, Some(&before.body)).unwrap());
-            }
-            draft
-        }
-
-        fn rotate(&self, draft: &Draft) -> Result<u64, RotateError> {
-            rotate(&self.repo(), &self.keys(), no_password, draft.bytes(), NOW)
-        }
+    /// An office with one release.
+    fn office() -> Office {
+        let office = Office::new();
+        office.list("os/x_1.manifest").unwrap();
+        office
     }
 
     #[test]
     fn whichever_role_gets_another_key_a_device_follows_and_loses_no_release() {
         for role in TOP_LEVEL {
-            let desk = Desk::new();
-            let mut device = read(&desk.repo()).unwrap();
-            assert_eq!(desk.rotate(&desk.draft(&role)).unwrap(), 2);
-            let served = read(&desk.repo()).unwrap();
+            let office = office();
+            let mut device = office.served();
+            assert_eq!(office.rotate(&office.draft(&role)).unwrap(), 2);
+            let served = office.served();
             assert!(matches!(served.freshness(NOW), Freshness::Fresh { .. }));
             assert_eq!(served.targets().count(), 1, "{role}");
             // One that had everything takes what is new, whichever keys it trusted before.
@@ -225,50 +165,50 @@ mod tests {
                 device.offer(&need.role, &bytes).unwrap();
             }
             assert_eq!(device.head(), served.head(), "{role}");
-            assert_eq!(desk.list("os/b.manifest").root, 2, "{role}: and publishing goes on");
+            assert_eq!(office.list("os/x_2.manifest").unwrap().root, 2, "{role}: and publishing goes on");
         }
     }
 
     #[test]
     fn power_fails_in_the_middle_of_a_rotation() {
-        let desk = Desk::new();
-        let timestamp = desk.repo().join("metadata/timestamp.json");
+        let office = office();
+        let timestamp = office.file("timestamp.json");
         let before = fs::read(&timestamp).unwrap();
-        let draft = desk.draft(&Role::Timestamp);
-        desk.rotate(&draft).unwrap();
+        let draft = office.draft(&Role::Timestamp);
+        office.rotate(&draft).unwrap();
         // The root is out, and the timestamp is still the old keys'.
         fs::write(&timestamp, before).unwrap();
-        assert!(read(&desk.repo()).is_err());
-        assert_eq!(desk.rotate(&draft).unwrap(), 2);
-        assert_eq!(read(&desk.repo()).unwrap().targets().count(), 1);
+        assert!(read(&office.repo()).is_err());
+        assert_eq!(office.rotate(&draft).unwrap(), 2);
+        assert_eq!(office.served().targets().count(), 1);
     }
 
     #[test]
     fn a_chain_of_roots_is_served_whole() {
-        let desk = Desk::new();
+        let office = office();
         for (role, version) in [(Role::Root, 2), (Role::Timestamp, 3), (Role::Root, 4), (Role::Targets, 5)] {
-            assert_eq!(desk.rotate(&desk.draft(&role)).unwrap(), version);
+            assert_eq!(office.rotate(&office.draft(&role)).unwrap(), version);
         }
-        assert_eq!(read(&desk.repo()).unwrap().root().version, 5);
+        assert_eq!(office.served().root().version, 5);
     }
 
     #[test]
     fn a_root_that_devices_would_refuse_is_not_put_into_use() {
-        let desk = Desk::new();
-        let head = read(&desk.repo()).unwrap().head();
+        let office = office();
+        let head = office.served().head();
         let refused = |draft: &Draft| {
-            let result = desk.rotate(draft);
-            assert!(matches!(result, Err(RotateError::Refused { role: Role::Root, .. })), "{result:?}");
-            assert_eq!(read(&desk.repo()).unwrap().head(), head);
+            let result = office.rotate(draft);
+            assert!(matches!(result, Err(RotateError::Root(_))), "{result:?}");
+            assert_eq!(office.served().head(), head);
         };
-        let unsigned = Draft::following(read(&desk.repo()).unwrap().root(), NOW);
+        let unsigned = Draft::following(office.served().root(), NOW);
         refused(&unsigned);
-        let draft = desk.draft(&Role::Timestamp);
+        let draft = office.draft(&Role::Timestamp);
         let later = Draft::following(draft.signed(), NOW);
         refused(&later);
         // Signed by enough, but the new key is not here.
-        std::fs::remove_file(desk.keys().join("timestamp-2.pem")).unwrap();
-        assert!(matches!(desk.rotate(&draft), Err(RotateError::Key(KeyError::TooFew { .. }))));
-        assert_eq!(read(&desk.repo()).unwrap().head(), head);
+        std::fs::remove_file(office.keys().join("timestamp-2.pem")).unwrap();
+        assert!(matches!(office.rotate(&draft), Err(RotateError::PutOut(PutOutError::Key(KeyError::TooFew { .. })))));
+        assert_eq!(office.served().head(), head);
     }
 }

@@ -1,6 +1,7 @@
 //! Secret keys on a disk: PKCS#8 PEM files that OpenSSL reads, encrypted with a password or not, each beside its public
 //! half; and a directory of them.
 
+use super::standing::Standing;
 use pkcs8::der::pem::{LineEnding, PemLabel};
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 use protocol::trust::key::Key;
@@ -134,8 +135,16 @@ impl KeyDirectory {
 
     /// The keys here that may sign as `role`, if they are as many as must.
     pub fn signers(&self, role: &Role, authority: &Authority) -> Result<Vec<SecretKey>, KeyError> {
-        let mut signers = Vec::new();
-        let mut missing = authority.keyids.clone();
+        let signers = self.found(authority)?;
+        let signed: Vec<String> = signers.iter().map(|key| key.public().id()).collect();
+        let missing = authority.keyids.iter().filter(|id| !signed.contains(id)).cloned().collect();
+        let standing = Standing { signed, missing, threshold: authority.threshold };
+        if standing.is_complete() { Ok(signers) } else { Err(self.too_few(role, standing)) }
+    }
+
+    /// The keys here, of those that may sign.
+    pub fn found(&self, authority: &Authority) -> Result<Vec<SecretKey>, KeyError> {
+        let (mut found, mut missing) = (Vec::new(), authority.keyids.clone());
         for path in key_files(&self.path)? {
             // What holds no key that is wanted may be spoiled, or another's.
             let Ok(id) = public_key(&path, self.ask_password).map(|key| key.id()) else {
@@ -147,15 +156,11 @@ impl KeyDirectory {
                 let id = key.public().id();
                 if missing.contains(&id) {
                     missing.retain(|other| *other != id);
-                    signers.push(key);
+                    found.push(key);
                 }
             }
         }
-        let found = signers.len();
-        match found as u64 >= authority.threshold {
-            true => Ok(signers),
-            false => Err(self.too_few(role, found, authority.threshold, missing)),
-        }
+        Ok(found)
     }
 
     /// Draws a new key and stores it under a role's name. An existing key is never overwritten.
@@ -172,12 +177,16 @@ impl KeyDirectory {
         }
     }
 
-    /// A key file that cannot be read is more telling than one that is not there.
-    fn too_few(&self, role: &Role, found: usize, threshold: u64, missing: Vec<String>) -> KeyError {
+    /// What is wrong where too few keys have signed. A key file that cannot be read is more telling than one that is not
+    /// there.
+    pub fn too_few(&self, role: &Role, Standing { signed, missing, threshold }: Standing) -> KeyError {
         let path = self.key_path(role);
         match read_key(&path, no_password) {
             Err(unreadable) if path.exists() => unreadable,
-            _ => KeyError::TooFew { path: self.path.clone(), role: role.clone(), found, threshold, missing },
+            _ => {
+                let (path, role) = (self.path.clone(), role.clone());
+                KeyError::TooFew { path, role, found: signed.len(), threshold, missing }
+            }
         }
     }
 

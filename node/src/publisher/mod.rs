@@ -5,9 +5,15 @@
 //! [`TrustedSet`](protocol::trust::TrustedSet) that every device has, so that no publish can put out
 //! what the devices would refuse.
 
+pub mod change;
+pub mod channel;
+pub mod channels;
 pub mod desk;
+pub mod edition;
 pub mod files;
 pub mod founding;
 pub mod keys;
+#[cfg(test)]
+mod office;
 pub mod root;
-pub mod signing;
+pub mod standing;

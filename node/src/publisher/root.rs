@@ -3,14 +3,14 @@
 //! *pending*, and what the repository serves is untouched. The file is a metadata file like any other; other TUF
 //! programs can sign it too.
 
-use super::signing::{ROOT_LIFE_S, after};
+use super::edition::{ROOT_LIFE_S, after};
+use super::standing::Standing;
 use protocol::time::UnixTime;
 use protocol::trust::Role;
 use protocol::trust::envelope::{Envelope, MetadataError, Signed};
 use protocol::trust::key::Key;
 use protocol::trust::metadata::{Authority, Root};
 use protocol::trust::sign::{SecretKey, add_signature, sign};
-use protocol::trust::verify::verify;
 use std::collections::BTreeMap;
 
 /// The roles whose keys a root names.
@@ -64,17 +64,6 @@ pub enum DraftError {
 pub struct Draft {
     signed: Signed<Root>,
     bytes: Vec<u8>,
-}
-
-/// Who signed a file as a role, and who could.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Distinct keys whose signatures are good.
-    pub signed: Vec<String>,
-    /// Keys that have not signed.
-    pub missing: Vec<String>,
-    /// How many must sign.
-    pub threshold: u64,
 }
 
 impl Draft {
@@ -170,14 +159,7 @@ impl Draft {
     /// Who signed it, of those whom `root` lets sign: its own body, or that of the root before.
     pub fn standing(&self, root: &Root) -> Result<Standing, DraftError> {
         let envelope = Envelope::<Root>::parse(&self.bytes)?;
-        let Authority { keyids, threshold } = root.authority(&Role::Root);
-        let alone = |id: &&String| {
-            let alone = Authority { keyids: vec![(*id).clone()], threshold: 1 };
-            verify(&envelope, &alone, &root.keys).is_ok()
-        };
-        let (signed, missing) = keyids.iter().partition::<Vec<&String>, _>(alone);
-        let owned = |ids: Vec<&String>| ids.into_iter().cloned().collect();
-        Ok(Standing { signed: owned(signed), missing: owned(missing), threshold: *threshold })
+        Ok(Standing::of(&envelope, root.authority(&Role::Root), &root.keys))
     }
 
     /// A role for which fewer keys may sign than must: with how many there are, and how many must.
@@ -195,13 +177,6 @@ impl Draft {
 
     fn drop_signatures(&mut self) {
         self.bytes = sign(&self.signed, &[]);
-    }
-}
-
-impl Standing {
-    /// Whether enough have signed.
-    pub fn is_complete(&self) -> bool {
-        self.signed.len() as u64 >= self.threshold
     }
 }
 

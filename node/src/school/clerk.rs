@@ -4,7 +4,7 @@
 use super::{AssignError, Office};
 use crate::publisher::files::read;
 use crate::publisher::keys::{KeyDirectory, no_password};
-use crate::publisher::signing::DAY_S;
+use crate::publisher::edition::DAY_S;
 use protocol::school::assignments;
 use protocol::time::UnixTime;
 use protocol::trust::date::Date;
@@ -81,7 +81,7 @@ impl Clerk {
 fn sign_if_due(school: &Path, keys: &Path) -> Result<(), AssignError> {
     let now = wall_clock();
     if is_due(&read(school)?, now) {
-        Office::open(school, keys, no_password, now)?.refresh()?;
+        Office::open(school, keys, no_password, now)?.refresh(0)?;
     }
     Ok(())
 }

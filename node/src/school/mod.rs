@@ -6,18 +6,19 @@
 
 mod clerk;
 
-use crate::publisher::files::{FileError, ReadError, read, write_release};
+use crate::publisher::edition::{Edition, PutOutError, SCHOOLS, after, not_before};
+use crate::publisher::files::{ReadError, read};
 use crate::publisher::keys::{AskPassword, KeyDirectory, KeyError};
-use crate::publisher::signing::{SCHOOLS, Signers, Signing, after, not_before, sign_release};
 pub use clerk::Clerk;
 use protocol::content::name::TargetPath;
 use protocol::limits::TARGETS_BYTES_MAX;
-use protocol::school::{GroupName, Groups, Terms};
+use protocol::school::{ALL, GroupName, Groups, Terms};
 use protocol::time::UnixTime;
 use protocol::trust::complete_set::CompleteSet;
 use protocol::trust::envelope::Signed;
 use protocol::trust::metadata::{TargetFile, Targets};
-use protocol::trust::{Head, Rejection, Role, TrustedSet};
+use protocol::trust::sign::sign;
+use protocol::trust::{Head, Role, TrustedSet};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,18 +52,9 @@ pub enum AssignError {
     /// A key could not be had.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Devices would refuse what was signed.
-    #[error("devices would refuse the new {role} metadata; was the school's directory changed by something else?")]
-    Refused {
-        /// The role whose file would be refused.
-        role: Role,
-        /// Why.
-        #[source]
-        source: Box<Rejection>,
-    },
-    /// A file could not be written.
+    /// Devices would refuse it, or it could not be written.
     #[error(transparent)]
-    File(#[from] FileError),
+    PutOut(#[from] PutOutError),
 }
 
 /// A school's office: what devices believe of the school, and the keys, which nobody else uses meanwhile.
@@ -89,7 +81,7 @@ impl Office {
         &self,
         group: &GroupName,
         release: &TargetPath,
-        terms: Terms,
+        mut terms: Terms,
         publisher: &TrustedSet,
     ) -> Result<Head, AssignError> {
         let path = release.to_string();
@@ -98,40 +90,51 @@ impl Office {
         let mut groups = self.groups()?;
         for (path, others) in &mut groups {
             if path.parse::<TargetPath>().is_ok_and(|path| path.channel == release.channel) {
-                others.groups.remove(group);
+                // A class that is held stays so until somebody says otherwise.
+                terms.held |= others.groups.remove(group).is_some_and(|before| before.held);
             }
         }
         groups.entry(path.clone()).or_default().groups.insert(group.clone(), terms);
         let mut files = self.targets().body.targets.clone();
         let hashes = BTreeMap::from([("sha256".to_owned(), hex::encode(target.sha256))]);
         files.insert(path, TargetFile { length: target.length, hashes, custom: None });
-        self.put_out(files, groups)
+        self.put_out(files, groups, 0)
     }
 
-    /// Changes the terms on which a group runs what it is assigned.
-    fn change_terms(&self, group: &GroupName, change: impl Fn(&mut Terms)) -> Result<Head, AssignError> {
+    /// Says nothing of a group any more: its devices stay where they are, or do as all.
+    pub fn unassign(&self, group: &GroupName) -> Result<Head, AssignError> {
         let mut groups = self.groups()?;
-        let mut terms = groups.values_mut().filter_map(|groups| groups.groups.get_mut(group)).peekable();
-        if terms.peek().is_none() {
+        let removed = groups.values_mut().filter_map(|groups| groups.groups.remove(group)).count();
+        if removed == 0 {
             return Err(AssignError::Unassigned { group: group.clone() });
         }
-        terms.for_each(change);
-        self.put_out(self.targets().body.targets.clone(), groups)
+        self.put_out(self.targets().body.targets.clone(), groups, 0)
     }
 
-    /// From now on no device of the group applies what it is assigned.
-    pub fn hold(&self, group: &GroupName) -> Result<Head, AssignError> {
-        self.change_terms(group, |terms| terms.held = true)
+    /// Whether devices of a group, or of every group, may apply what they are assigned. Returns the groups that this is
+    /// said of.
+    pub fn hold(&self, group: &GroupName, held: bool) -> Result<Vec<GroupName>, AssignError> {
+        let mut groups = self.groups()?;
+        let mut of: Vec<GroupName> = Vec::new();
+        for (name, terms) in groups.values_mut().flat_map(|groups| &mut groups.groups) {
+            if name == group || group.to_string() == ALL {
+                terms.held = held;
+                of.push(name.clone());
+            }
+        }
+        if of.is_empty() {
+            return Err(AssignError::Unassigned { group: group.clone() });
+        }
+        self.put_out(self.targets().body.targets.clone(), groups, 0)?;
+        of.sort();
+        of.dedup();
+        Ok(of)
     }
 
-    /// Devices of the group may apply what they are assigned.
-    pub fn resume(&self, group: &GroupName) -> Result<Head, AssignError> {
-        self.change_terms(group, |terms| terms.held = false)
-    }
-
-    /// Says once more that what is assigned is the newest.
-    pub fn refresh(&self) -> Result<Head, AssignError> {
-        self.put_out(self.targets().body.targets.clone(), self.groups()?)
+    /// Says once more that what is assigned is the newest, in versions above this one: of a school that was restored
+    /// from a copy, devices may have seen higher ones than it remembers.
+    pub fn refresh(&self, above: u64) -> Result<Head, AssignError> {
+        self.put_out(self.targets().body.targets.clone(), self.groups()?, above)
     }
 
     /// By path, the groups that should run a release.
@@ -148,6 +151,7 @@ impl Office {
         &self,
         mut files: BTreeMap<String, TargetFile>,
         mut groups: BTreeMap<String, Groups>,
+        above: u64,
     ) -> Result<Head, AssignError> {
         groups.retain(|_, groups| !groups.groups.is_empty());
         files.retain(|path, _| groups.contains_key(path));
@@ -155,25 +159,18 @@ impl Office {
             file.custom = serde_json::to_value(&groups[path]).ok();
         }
         let before = self.targets();
-        let body = Targets { targets: files, delegations: before.body.delegations.clone() };
-        let signed = Signed::new(before.version + 1, after(self.now, SCHOOLS.targets_s), body);
-        let root = &self.set.root().body;
-        let keys = self.keys.signers(&Role::Targets, root.authority(&Role::Targets))?;
-        let complete = complete(&self.set);
-        let versions = [complete.snapshot().version, complete.timestamp().version];
-        let signers = Signers::of(root, &self.keys)?;
-        let targets = Signing { role: Role::Targets, keys, signed };
-        let files = sign_release(vec![targets], BTreeMap::new(), versions, &signers, &SCHOOLS, self.now);
-        if files.iter().any(|(_, _, bytes)| bytes.len() as u64 > TARGETS_BYTES_MAX) {
+        let body = Targets { targets: files, ..before.body.clone() };
+        let version = before.version.max(above) + 1;
+        let signed = Signed::new(version, after(self.now, SCHOOLS.snapshot_s), body);
+        let signers = self.keys.signers(&Role::Targets, self.set.root().body.authority(&Role::Targets))?;
+        let targets = sign(&signed, &signers.iter().collect::<Vec<_>>());
+        if targets.len() as u64 > TARGETS_BYTES_MAX {
             return Err(AssignError::TooMany);
         }
-        let mut judge = self.set.clone();
-        for (role, _, bytes) in files.iter().rev() {
-            let refused = |source| AssignError::Refused { role: role.clone(), source: Box::new(source) };
-            judge.offer(role, bytes).map_err(refused)?;
-        }
-        write_release(&self.path.join("metadata"), &files)?;
-        Ok(judge.head().expect("a device that believes every file of a school holds it whole"))
+        let targets = vec![(Role::Targets, Some(version), targets)];
+        let judge = self.set.clone();
+        let edition = Edition { judge, before: Some(&self.set), root: None, targets, above, lives: SCHOOLS };
+        Ok(edition.put_out(&self.path, &self.keys, self.now)?)
     }
 
     fn targets(&self) -> &Signed<Targets> {

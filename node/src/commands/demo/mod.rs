@@ -241,7 +241,7 @@ impl Demo<'_> {
         let sent_before_bytes = class.school_sent_bytes();
         let (repo, entry) = (repository.path(), Target { length: *manifest_bytes, sha256: manifest.0, custom: None });
         let desk = Desk::open(repo, &default_keys(repo), no_password, now()?)?;
-        desk.list(&target.channel, &target.to_string(), entry)?;
+        desk.list(target, entry).and_then(|change| desk.put_out(change))?;
         let released = switched_at(&repo.join("metadata/timestamp.json"))?;
 
         let mut carrying = self.screen.carrying(*manifest, class.laptops());

@@ -1,0 +1,36 @@
+//! `homeroom finish`.
+
+use super::key::ask_password;
+use super::{default_keys, now, sign};
+use crate::publisher::desk::Desk;
+use anyhow::Context;
+use std::path::PathBuf;
+
+/// What `homeroom finish` is told.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  homeroom finish sugar-2.1.json --repo /srv/repo\nWhat too few have signed is refused, and so is what was drafted before the newest change of the same channel."
+)]
+pub struct Arguments {
+    /// The pending change, signed by enough people
+    file: PathBuf,
+    /// The repository
+    #[arg(long, value_name = "DIR")]
+    repo: PathBuf,
+    /// The keys that sign snapshot and timestamp [default: REPO.keys]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+}
+
+/// Puts a pending change into use.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { file, repo, keys } = arguments;
+    let keys = keys.unwrap_or_else(|| default_keys(&repo));
+    let change = sign::read(&file)?;
+    let desk = Desk::open(&repo, &keys, ask_password, now()?)?;
+    let told: Vec<String> =
+        change.parts().iter().map(|part| format!("{} metadata {}", part.role, part.signed.version)).collect();
+    desk.put_out(change).with_context(|| format!("{} was not put into use", file.display()))?;
+    println!("{} has {} now", repo.display(), told.join(" and "));
+    Ok(())
+}
