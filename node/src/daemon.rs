@@ -67,7 +67,7 @@ pub struct Daemon {
     clerk: Option<Clerk>,
     reporter: Reporter,
     role: Role,
-    started: Instant,
+    started_us: u64,
     sent_bytes: u64,
     /// Nothing where the kernel does not tell.
     meter: Option<Meter>,
@@ -125,7 +125,7 @@ impl Daemon {
             clerk,
             reporter,
             role,
-            started: Instant::now(),
+            started_us: since_boot_us(),
             sent_bytes: 0,
             meter,
             quiet_hours: options.quiet_hours,
@@ -143,7 +143,8 @@ impl Daemon {
         tokio::pin!(stop);
         self.handle(Input::Wakeup);
         let result = loop {
-            let wakeup = self.node.next_wakeup().map(|at| self.started + Duration::from_micros(at.0));
+            let wakeup =
+                self.node.next_wakeup().map(|at| Instant::now() + Duration::from_micros(at.since(self.now()).0));
             let takes_chunks = self.store.takes_chunks();
             let step = tokio::select! {
                 () = &mut stop => break Ok(()),
@@ -172,9 +173,14 @@ impl Daemon {
         result
     }
 
+    /// Since this was started, with the time that the machine slept.
+    fn now(&self) -> Time {
+        Time(since_boot_us().saturating_sub(self.started_us))
+    }
+
     /// Tells the node what happened, and does what it asks for.
     fn handle(&mut self, input: Input) {
-        let now = Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let now = self.now();
         self.node.handle(now, input);
         while let Some(output) = self.node.poll_output() {
             if let Some(input) = self.carry_out(output) {
@@ -349,6 +355,13 @@ async fn next_asked(control: &mut Option<Control>) -> Option<crate::control::Ask
         Some(control) => control.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Microseconds since the machine was started, asleep or awake.
+fn since_boot_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1_000)
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -103,6 +103,8 @@ impl SchoolStatus {
         let why = found.and_then(Result::err).map(|unfit| match unfit {
             Unfit::NotListed => "its publisher lists no such release, or took it back; assign another",
             Unfit::OtherHardware => "it is for other hardware than this device's; assign another",
+            Unfit::UnknownTerms => "on terms that this homeroom does not know; use a newer homeroom",
+            Unfit::BehindWaypoint => "its publisher lets nobody pass by a release that lies between; assign that first",
             Unfit::BelowFloor => {
                 "this device has run a release below which its publisher lets nobody go; assign a newer"
             }

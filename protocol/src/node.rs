@@ -63,6 +63,8 @@ pub struct Node {
     pace: Pace,
     /// The releases that this node should have, ascending by path: of a device one.
     updates: Vec<Update>,
+    /// The releases of `Prepare`s that the driver has not answered yet, in order.
+    prepares: Vec<ManifestId>,
     swarms: Swarms,
     wall_clock: Option<UnixTime>,
     /// When the last input came.
@@ -87,6 +89,7 @@ impl Node {
             chains,
             peers: Peers::default(),
             updates: Vec::new(),
+            prepares: Vec::new(),
             swarms: Swarms::default(),
             wall_clock: None,
             now: Time::default(),
@@ -119,7 +122,7 @@ impl Node {
             Input::DocumentRead(document, found) => self.document_read(&document, found),
             Input::DocumentVerified(document, verdict) => self.document_verified(now, &document, verdict),
             Input::Prepared { release, held, applied } => self.prepared(now, release, held, applied),
-            Input::PrepareFailed { release, why } => self.blocked(now, release, why),
+            Input::PrepareFailed { release, why } => self.prepare_failed(now, release, why),
             Input::ChunkArrived { from, release, index, wire_bytes, verdict } => {
                 self.chunk_arrived(now, from, release, index, wire_bytes, verdict);
             }
@@ -196,7 +199,11 @@ impl Node {
 
     /// What the school's server stated, or else what the wall clock says.
     fn clock(&self) -> Option<UnixTime> {
-        self.school().and_then(|school| school.time(self.now)).or(self.wall_clock)
+        self.stated_time().or(self.wall_clock)
+    }
+
+    fn stated_time(&self) -> Option<UnixTime> {
+        self.school()?.time(self.now)
     }
 
     /// For how many seconds the school's server has not been heard from, if it ever was.
@@ -245,6 +252,7 @@ impl Node {
             let Self { chains, peers, rng, outputs, .. } = self;
             let Some(chain) = chains.get_mut(signer) else { continue };
             if chain.advance(peers, now, rng, outputs) {
+                self.chains.school.iter_mut().for_each(|school| school.has_spoken());
                 self.hear_of_releases();
             }
             let said = self.chains.get_mut(signer).and_then(|chain| chain.tell_head(&self.peers, now));

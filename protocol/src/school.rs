@@ -45,7 +45,7 @@ pub struct GroupNameError(String);
 
 /// The terms on which a group runs a release.
 ///
-/// A device that does not know one of the terms does not apply the release: to wait is safe.
+/// A device that does not know one of the terms stays where it is: to wait is safe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Terms {
@@ -74,8 +74,8 @@ pub struct Assignment {
     pub path: TargetPath,
     /// Its manifest's length in bytes and hashes, as the school states them.
     file: TargetFile,
-    /// On what terms.
-    pub terms: Terms,
+    /// On what terms; nothing where this program does not know them all, and then nobody applies it.
+    pub terms: Option<Terms>,
 }
 
 /// The school that a node belongs to.
@@ -85,6 +85,8 @@ pub struct School {
     pub chain: Chain,
     /// The device's group; a seed carries what any group should run.
     pub group: Option<GroupName>,
+    /// As its newest complete metadata says.
+    assignments: Vec<(GroupName, Assignment)>,
     clock: Clock,
 }
 
@@ -107,19 +109,27 @@ pub enum Unfit {
     OtherHardware,
     /// The device has run what nobody must go back below.
     BelowFloor,
+    /// The school has terms that this program does not know.
+    UnknownTerms,
+    /// A release lies between that no device passes by.
+    BehindWaypoint,
 }
 
 impl School {
     /// A school of which this much is believed.
     pub fn new(chain: Chain, group: Option<GroupName>) -> Self {
-        School { chain, group, clock: Clock::default() }
+        let assignments = assignments(chain.trust()).collect();
+        School { chain, group, assignments, clock: Clock::default() }
     }
 
-    /// A peer says that it is a server of this school. If nobody has stated the time yet, it is asked at once.
+    /// The school's metadata is newer.
+    pub(crate) fn has_spoken(&mut self) {
+        self.assignments = assignments(self.chain.trust()).collect();
+    }
+
+    /// A peer says that it is a server of this school: it is asked for the time at once.
     pub(crate) fn met_server(&mut self, now: Time) {
-        if self.clock.stated.is_none() {
-            self.clock.asks_at = now;
-        }
+        self.clock.asks_at = now;
     }
 
     /// Whom to ask for the time now, and with which number: one of those that say they are its servers.
@@ -142,11 +152,16 @@ impl School {
     /// A peer states the time. Nothing of it is believed but what the school's keys signed as the answer to the question
     /// that this peer was asked.
     pub(crate) fn time_stated(&mut self, from: PeerId, bytes: &[u8], now: Time) -> Result<(), StatedTimeError> {
-        let Some((_, nonce)) = self.clock.asked.take_if(|(asked, _)| *asked == from) else { return Ok(()) };
-        let time = stated_time(bytes, &nonce, &self.chain.trust().root().body)?;
-        self.clock.stated = Some((time, now));
-        self.clock.asks_at = now + STATED_EVERY;
-        Ok(())
+        let Some((_, nonce)) = self.clock.asked.filter(|(asked, _)| *asked == from) else { return Ok(()) };
+        match stated_time(bytes, &nonce, &self.chain.trust().root().body) {
+            Ok(time) => {
+                self.clock = Clock { stated: Some((time, now)), asked: None, asks_at: now + STATED_EVERY };
+                Ok(())
+            }
+            // A late answer to the question before, or one signed by keys of a root that has not come here yet.
+            Err(StatedTimeError::OtherNonce | StatedTimeError::Signatures(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Another root may have other keys, and what was stated may have been a thief's word.
@@ -159,11 +174,13 @@ impl School {
         self.group.as_ref().map(|_| self.clock.asks_at)
     }
 
-    /// The time by the school's clock, if its server has stated it since this node was started.
+    /// The time by the school's clock, if its server has stated it since this node was started. What lies before the
+    /// school's own last word is no time.
     pub fn time(&self, now: Time) -> Option<UnixTime> {
         let (time, at) = self.clock.stated?;
         let seconds = i64::try_from(now.since(at).0 / 1_000_000).unwrap_or(i64::MAX);
-        Some(UnixTime(time.0.saturating_add(seconds)))
+        let said_at = self.chain.trust().complete().and_then(|set| set.timestamp().body.signed_at);
+        Some(UnixTime(time.0.saturating_add(seconds))).filter(|time| said_at.is_none_or(|at| at.unix_time() <= *time))
     }
 
     /// For how many seconds the school's server has not been heard from; nothing before it was first.
@@ -175,17 +192,17 @@ impl School {
     pub fn assignment(&self, channel: &ChannelName) -> Option<Assignment> {
         let group = self.group.as_ref()?;
         let of = |group: &str| {
-            let named =
-                assignments(self.chain.trust()).filter(|(name, it)| name.0 == group && it.path.channel == *channel);
+            let is_of = |(name, it): &&(GroupName, Assignment)| name.0 == group && it.path.channel == *channel;
             // A school's own program assigns one. Of several the same one is chosen everywhere.
-            named.map(|(_, assignment)| assignment).max_by(|one, other| one.path.cmp(&other.path))
+            let named = self.assignments.iter().filter(is_of).map(|(_, assignment)| assignment);
+            named.max_by(|one, other| one.path.cmp(&other.path))
         };
-        of(&group.0).or_else(|| of(ALL))
+        of(&group.0).or_else(|| of(ALL)).cloned()
     }
 
     /// Whether some group should run a release.
     pub fn assigns(&self, listed: &Listed) -> bool {
-        assignments(self.chain.trust()).any(|(_, assignment)| assignment.is(listed))
+        self.assignments.iter().any(|(_, assignment)| assignment.is(listed))
     }
 }
 
@@ -204,12 +221,19 @@ pub fn assignments(school: &TrustedSet) -> impl Iterator<Item = (GroupName, Assi
     let targets = school.complete().and_then(|complete| complete.role(&Role::Targets));
     targets.into_iter().flat_map(|targets| &targets.body.targets).flat_map(|(path, file)| {
         let path = path.parse::<TargetPath>().ok();
-        let custom = file.custom.clone().and_then(|custom| serde_json::from_value::<Groups>(custom).ok());
+        let custom = file.custom.clone().and_then(|custom| serde_json::from_value::<Assigned>(custom).ok());
         let groups = custom.unwrap_or_default().groups;
         groups.into_iter().filter_map(move |(group, terms)| {
+            let terms = serde_json::from_value(terms).ok();
             Some((group, Assignment { path: path.clone()?, file: file.clone(), terms }))
         })
     })
+}
+
+/// Like [`Groups`], with terms that may be a newer program's.
+#[derive(Default, Deserialize)]
+struct Assigned {
+    groups: BTreeMap<GroupName, serde_json::Value>,
 }
 
 fn is_zero(days: &u16) -> bool {

@@ -43,9 +43,12 @@ impl Listed {
     }
 
     /// The release that a device takes next, which has applied the version `applied` or nothing yet: the highest version
-    /// of all that its policy lets it take. It goes forward only, and no further than the next waypoint.
-    pub fn newest(trust: &TrustedSet, policy: &Policy, applied: Option<&Version>) -> Option<Listed> {
-        let ahead = |listed: &Listed| applied.is_none_or(|applied| listed.path.version >= *applied);
+    /// of all that its policy lets it take and whose release counter is not below `floor`. It goes forward only, and no
+    /// further than the next waypoint.
+    pub fn newest(trust: &TrustedSet, policy: &Policy, applied: Option<&Version>, floor: u64) -> Option<Listed> {
+        let ahead = |listed: &Listed| {
+            applied.is_none_or(|applied| listed.path.version >= *applied) && listed.custom.release_counter >= floor
+        };
         let candidates: Vec<Listed> = Listed::all(trust).filter(|listed| policy.takes(listed)).filter(ahead).collect();
         let is_waypoint =
             |listed: &&Listed| listed.custom.required && applied.is_some_and(|applied| listed.path.version > *applied);
@@ -72,7 +75,9 @@ impl Listed {
 
     /// Whether every device that may take `lower` may take this instead.
     fn replaces(&self, lower: &Listed) -> bool {
-        self.path.version.maturity() >= lower.path.version.maturity() && self.custom.is_for_all_of(&lower.custom)
+        self.path.version.maturity() >= lower.path.version.maturity()
+            && self.custom.release_counter >= lower.custom.release_counter
+            && self.custom.is_for_all_of(&lower.custom)
     }
 
     /// Whether a manifest says the same of itself as the metadata says of it.

@@ -1,8 +1,9 @@
 //! `homeroom join` and `homeroom leave`.
 
 use super::HomeArgument;
-use crate::store::home::Home;
+use crate::store::home::{Home, OpenError};
 use anyhow::Context;
+use protocol::id::Signer;
 use protocol::school::{ALL, GroupName};
 use protocol::trust::TrustedSet;
 use std::path::PathBuf;
@@ -39,13 +40,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         TrustedSet::pin(&bytes).with_context(|| format!("{} is not version 1 of a school's root", root.display()))?;
     let path = home.path();
     let mut home = Home::open(&path)?;
-    let chains = home.chains()?;
+    let before = match home.chains() {
+        // What is spoilt of a school is made good by the root that a person vouches for now.
+        Err(OpenError::Group(_) | OpenError::Trust { signer: Signer::School, .. }) => None,
+        chains => chains?.school,
+    };
+    let publisher = home.publisher()?;
     anyhow::ensure!(
-        school.repository() != chains.publisher.trust().repository(),
+        school.repository() != publisher.trust().repository(),
         "{} is the publisher's root; name the school's",
         root.display()
     );
-    let files = match &chains.school {
+    let files = match &before {
         None => school.files(),
         Some(before) if before.chain.trust().repository() == school.repository() => before.chain.files(),
         Some(before) => anyhow::bail!(

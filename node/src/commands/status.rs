@@ -58,8 +58,12 @@ fn tell(status: &Status) {
         let (timestamp, freshness) = (school.timestamp.unwrap_or_default(), &school.freshness);
         println!("school:   version {timestamp}, {freshness}");
         match school.silent_s {
-            Some(seconds) => println!("  its server was last heard {} minutes ago", seconds / 60),
-            None if school.group.is_some() => println!("  its server was not heard since this device was started"),
+            Some(seconds) => {
+                println!("  its server has proven itself and stated the time {} minutes ago", seconds / 60)
+            }
+            None if school.group.is_some() => {
+                println!("  its server has not proven itself since this device was started")
+            }
             None => {}
         }
         if let Some(group) = &school.group {

@@ -2,9 +2,9 @@
 //! freshness, and nobody has to remember it; and it states the time to devices that ask.
 
 use super::{AssignError, Office};
-use crate::publisher::files::read;
-use crate::publisher::keys::{KeyDirectory, no_password};
 use crate::publisher::edition::DAY_S;
+use crate::publisher::files::read;
+use crate::publisher::keys::{KeyDirectory, KeyError, no_password};
 use protocol::school::assignments;
 use protocol::time::UnixTime;
 use protocol::trust::date::Date;
@@ -19,13 +19,18 @@ use std::time::{Duration, Instant, SystemTime};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// After a failure, which a person must mend.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// Another root may name other keys for the time.
+const READ_KEYS_EVERY: Duration = Duration::from_secs(600);
+/// No server is off for so long that it should sign by itself when it comes back: more likely its clock is wrong, and
+/// what is signed with a time to come can only be undone with other keys.
+const CLOCK_AHEAD_MAX_S: i64 = 200 * DAY_S;
 
 /// Signs for a school while its server runs.
 pub struct Clerk {
     school: PathBuf,
     keys: PathBuf,
     looks_at: Instant,
-    /// What signs the timestamp, and states the time; read when first asked for, and again a minute later.
+    /// What signs the timestamp, and states the time; none where they could not be read.
     signers: Vec<SecretKey>,
     signers_until: Instant,
     at_work: Option<JoinHandle<Result<(), AssignError>>>,
@@ -51,17 +56,20 @@ impl Clerk {
                 let keys = KeyDirectory::open(&self.keys, no_password).ok()?;
                 keys.signers(&Role::Timestamp, set.root().body.authority(&Role::Timestamp)).ok()
             };
-            self.signers = signers()?;
-            self.signers_until = Instant::now() + LOOK_EVERY;
+            self.signers = signers().unwrap_or_default();
+            let again_after = if self.signers.is_empty() { LOOK_EVERY } else { READ_KEYS_EVERY };
+            self.signers_until = Instant::now() + again_after;
         }
         let keys: Vec<&SecretKey> = self.signers.iter().collect();
-        Some(state_time(nonce, wall_clock(), &keys))
+        (!keys.is_empty()).then(|| state_time(nonce, wall_clock(), &keys))
     }
 
     /// Signs if it is time, beside whatever the caller does.
     pub fn look(&mut self) {
         if let Some(work) = self.at_work.take_if(|work| work.is_finished())
             && let Ok(Err(error)) = work.join()
+            // Somebody assigns something at this moment.
+            && !matches!(error, AssignError::Key(KeyError::Busy { .. }))
         {
             let error = anyhow::Error::new(error);
             tracing::warn!(
@@ -79,11 +87,25 @@ impl Clerk {
 }
 
 fn sign_if_due(school: &Path, keys: &Path) -> Result<(), AssignError> {
-    let now = wall_clock();
-    if is_due(&read(school)?, now) {
+    let (set, now) = (read(school)?, wall_clock());
+    if is_far_ahead(&set, now) {
+        tracing::warn!(
+            "this clock is months ahead of what {} said last, so it is not signed anew; if the clock is right, run: \
+             homeroom school refresh",
+            school.display()
+        );
+    } else if is_due(&set, now) {
         Office::open(school, keys, no_password, now)?.refresh(0)?;
     }
     Ok(())
+}
+
+fn is_far_ahead(set: &TrustedSet, now: UnixTime) -> bool {
+    spoke_at(set).is_some_and(|spoke_at| now.0 - spoke_at.0 > CLOCK_AHEAD_MAX_S)
+}
+
+fn spoke_at(set: &TrustedSet) -> Option<UnixTime> {
+    set.complete()?.timestamp().body.signed_at.map(Date::unix_time)
 }
 
 fn wall_clock() -> UnixTime {
@@ -94,8 +116,8 @@ fn wall_clock() -> UnixTime {
 /// A day after it last spoke, and whenever the time has come for a release: a device whose own clock is dead takes the
 /// time from what the school signed.
 fn is_due(set: &TrustedSet, now: UnixTime) -> bool {
-    let spoke_at = set.complete().and_then(|complete| complete.timestamp().body.signed_at).map(Date::unix_time);
-    let Some(spoke_at) = spoke_at else { return true };
+    let Some(spoke_at) = spoke_at(set) else { return true };
     let comes = |at: Date| spoke_at < at.unix_time() && at.unix_time() <= now;
-    now.0 - spoke_at.0 >= DAY_S || assignments(set).any(|(_, it)| it.terms.not_before.is_some_and(comes))
+    now.0 - spoke_at.0 >= DAY_S
+        || assignments(set).any(|(_, it)| it.terms.and_then(|terms| terms.not_before).is_some_and(comes))
 }

@@ -50,12 +50,14 @@ pub enum OpenError {
     #[error(transparent)]
     Trees(#[from] HomeError),
     /// What it believed of a signer cannot be used.
-    #[error("what {} believes of its {signer} is spoilt", home.display())]
+    #[error("what {} believes of its {signer} is spoilt; {help}", home.display())]
     Trust {
         /// The home.
         home: PathBuf,
         /// The signer.
         signer: Signer,
+        /// What the person can do.
+        help: &'static str,
         /// What is spoilt.
         source: RestoreError,
     },
@@ -104,17 +106,27 @@ impl Home {
         Ok(self.state.save_floor(floor)?)
     }
 
+    /// What it believes of its publisher.
+    pub fn publisher(&self) -> Result<Chain, OpenError> {
+        self.chain(Signer::Publisher)
+    }
+
+    fn chain(&self, signer: Signer) -> Result<Chain, OpenError> {
+        let help = match signer {
+            Signer::Publisher => "enroll again",
+            Signer::School => "join the school again",
+        };
+        let spoilt = |source| OpenError::Trust { home: self.path.clone(), signer, help, source };
+        Chain::restore(signer, self.state.trust(signer)?).map_err(spoilt)
+    }
+
     /// What it believes of both signers.
     pub fn chains(&self) -> Result<Chains, OpenError> {
-        let chain = |signer| {
-            let spoilt = |source| OpenError::Trust { home: self.path.clone(), signer, source };
-            Chain::restore(signer, self.state.trust(signer)?).map_err(spoilt)
-        };
-        let publisher = chain(Signer::Publisher)?;
+        let publisher = self.publisher()?;
         // A device that has joined a school never runs as one that has not, whatever happens to its files.
         let Some(group) = self.state.group()? else { return Ok(Chains { publisher, school: None }) };
         let group = group.parse().map_err(|_| OpenError::Group(self.path.clone()))?;
-        let school = School::new(chain(Signer::School)?, Some(group));
+        let school = School::new(self.chain(Signer::School)?, Some(group));
         Ok(Chains { publisher, school: Some(Box::new(school)) })
     }
 }

@@ -130,13 +130,17 @@ impl Keeper {
                 self.tell(input);
                 Ok(())
             }
-            KeeperJob::RaiseFloor(floor) => Ok(self.home.raise_floor(floor)?),
+            KeeperJob::RaiseFloor(floor) => self.raise_floor(floor),
             KeeperJob::SaveTrust(signer, files) => Ok(self.home.state.save_trust(signer, &files)?),
         }
     }
 
     /// A place for the release, with what older trees hold of it. Returns what is there, and whether it
     /// is the applied release.
+    pub(super) fn raise_floor(&mut self, floor: u64) -> anyhow::Result<()> {
+        Ok(self.home.raise_floor(floor)?)
+    }
+
     pub(super) fn prepare(&mut self, release: Arc<Release>) -> anyhow::Result<(Bitmap, bool)> {
         self.staged = None;
         let name = deploy::tree_name(&release);

@@ -170,12 +170,13 @@ pub enum Offline {
 
 /// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
 pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
+    let floor = home.floor()?;
     // The rules of a running node decide what may be applied.
     let config = Config {
         role: Role::Device,
         policy: Some(home.state.policy()?),
         applied: home.deployment.current_version().and_then(|version| version.parse().ok()),
-        floor: home.floor()?,
+        floor,
         applies: true,
         has_origin: false,
         strategy: Strategy::default(),
@@ -208,7 +209,7 @@ pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
     }
     anyhow::ensure!(held.is_full(), incomplete());
     match keeper.apply(listed.manifest) {
-        Ok(()) => Ok(Offline::Applied(version)),
+        Ok(()) => keeper.raise_floor(floor.max(listed.custom.release_counter)).map(|()| Offline::Applied(version)),
         Err(ApplyFault::Damaged(chunks)) => {
             bail!("{} chunks were damaged; run the device to fetch them again", chunks.len())
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The home format that this program writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE enrolment (only INTEGER PRIMARY KEY CHECK (only = 1), channel TEXT NOT NULL, maturity TEXT NOT NULL,
@@ -36,6 +36,14 @@ pub enum StateError {
     /// A newer program has been here.
     #[error("{} has home format {found}, and this homeroom knows {FORMAT}; use the newer homeroom", home.display())]
     NewerFormat {
+        /// The home.
+        home: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// An older program has been here.
+    #[error("{} was made by an earlier homeroom, in home format {found}; move its state.sqlite away and enroll again: the trees stay", home.display())]
+    OlderFormat {
         /// The home.
         home: PathBuf,
         /// Its format.
@@ -100,6 +108,7 @@ impl State {
         match state.format()? {
             FORMAT => Ok(state),
             0 => Err(StateError::NotEnrolled(home.to_owned())),
+            found if found < FORMAT => Err(StateError::OlderFormat { home: home.to_owned(), found }),
             found => Err(StateError::NewerFormat { home: home.to_owned(), found }),
         }
     }
@@ -279,7 +288,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         State::create(home.path(), &policy("stable"), &[]).unwrap();
         assert_eq!(State::open(home.path()).unwrap().policy().unwrap(), policy("stable"));
-        Connection::open(home.path().join(State::FILE)).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        assert!(matches!(State::open(home.path()), Err(StateError::NewerFormat { found: 2, .. })));
+        Connection::open(home.path().join(State::FILE)).unwrap().pragma_update(None, "user_version", 3).unwrap();
+        assert!(matches!(State::open(home.path()), Err(StateError::NewerFormat { found: 3, .. })));
+        Connection::open(home.path().join(State::FILE)).unwrap().pragma_update(None, "user_version", 1).unwrap();
+        assert!(matches!(State::open(home.path()), Err(StateError::OlderFormat { found: 1, .. })));
     }
 }

@@ -94,7 +94,10 @@ impl FromStr for ChannelName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let mut words = text.split('/');
-        if text.len() > CHANNEL_BYTES_MAX || !words.clone().all(|word| is_plain(word, CHANNEL_BYTES_MAX)) || words.clone().count() > 2 {
+        if text.len() > CHANNEL_BYTES_MAX
+            || !words.clone().all(|word| is_plain(word, CHANNEL_BYTES_MAX))
+            || words.clone().count() > 2
+        {
             return Err(NameError::Channel(text.to_owned()));
         }
         match words.any(|word| RESERVED_ROLES.contains(&word)) {

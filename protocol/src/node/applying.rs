@@ -69,7 +69,7 @@ impl Node {
     /// What a complete release waits for, if it is not applied by itself.
     pub fn waits_for(&self, listed: &Listed) -> Option<Wait> {
         let assignment = self.school().and_then(|school| school.assignment(&listed.path.channel));
-        let terms = assignment.map(|assignment| assignment.terms).unwrap_or_default();
+        let terms = assignment.and_then(|assignment| assignment.terms).unwrap_or_default();
         if terms.held {
             return Some(Wait::Held);
         }
@@ -94,18 +94,17 @@ impl Node {
         })
     }
 
-    /// The best time that is known: the school's or the wall clock's, unless it cannot be right; else the last moment at
-    /// which a signer said something.
+    /// The best time that is known: what the school's server stated; or the wall clock's, unless it cannot be right; else
+    /// the last moment at which a signer said something.
     fn time(&self) -> Option<UnixTime> {
         let said = |chain: &Chain| {
             chain.trust().complete().and_then(|set| set.timestamp().body.signed_at).map(Date::unix_time)
         };
         let said = self.chains.iter().filter_map(said).max();
         let is_right = |now: &UnixTime| {
-            let freshness = self.chains.iter().map(|chain| chain.trust().freshness(*now));
-            said.is_none_or(|said| said <= *now)
-                && !freshness.into_iter().any(|it| matches!(it, Freshness::TimeUnverified(_)))
+            let mut freshness = self.chains.iter().map(|chain| chain.trust().freshness(*now));
+            said.is_none_or(|said| said <= *now) && !freshness.any(|it| matches!(it, Freshness::TimeUnverified(_)))
         };
-        self.clock().filter(is_right).or(said)
+        self.stated_time().or(self.wall_clock.filter(is_right)).or(said)
     }
 }

@@ -8,7 +8,7 @@ use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Credit, Hello, Holdings, Message, Metadata};
 use crate::output::{Event, Output};
 use crate::time::Time;
-use crate::trust::stated_time::{Nonce, StatedTimeError};
+use crate::trust::stated_time::Nonce;
 use crate::update::Stage;
 
 impl Node {
@@ -110,9 +110,9 @@ impl Node {
 
     /// A device asks what time it is. A school's server answers, as often as it lawfully may.
     fn want_time(&mut self, now: Time, from: PeerId, nonce: &[u8]) {
-        let is_server = self.config.role == Role::Seed && self.chains.school.is_some();
         if let Ok(nonce) = Nonce::try_from(nonce)
-            && is_server
+            && self.config.role == Role::Seed
+            && self.peers.carries(from, Signer::School)
             && self.peers.may_answer(from, TIME_ANSWER_BYTES, now)
         {
             self.outputs.push_back(Output::StateTime { to: from, nonce });
@@ -121,10 +121,8 @@ impl Node {
 
     fn time_stated(&mut self, now: Time, from: PeerId, stated: &[u8]) {
         let Some(school) = &mut self.chains.school else { return };
-        match school.time_stated(from, stated, now) {
-            // Keys of a root that has not come here yet may have signed it.
-            Ok(()) | Err(StatedTimeError::Signatures(_)) => {}
-            Err(error) => self.strike(from, format!("stated a time that is none: {error}")),
+        if let Err(error) = school.time_stated(from, stated, now) {
+            self.strike(from, format!("stated a time that is none: {error}"));
         }
     }
 

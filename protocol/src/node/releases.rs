@@ -21,15 +21,18 @@ impl Node {
     /// school assigns to nobody any more, is given up, unless it is applied: then the device stays there until it should
     /// have another.
     pub(super) fn hear_of_releases(&mut self) {
+        self.raise_floor();
         let wanted = self.wanted();
         self.give_up(&wanted);
         for listed in &wanted {
-            let of_channel = |update: &&Update| update.listed.path.channel == listed.path.channel;
-            let before = self.updates.iter().rfind(of_channel);
+            if let Some(known) = self.updates.iter_mut().find(|update| update.listed.manifest == listed.manifest) {
+                // The publisher may say something else of it by now.
+                known.listed.clone_from(listed);
+                continue;
+            }
+            let before = self.updates.iter().rfind(|update| update.listed.path.channel == listed.path.channel);
             // What is being applied comes to its end first; then this is looked at again.
-            let waits = before.is_some_and(|before| matches!(before.stage, Stage::Applying));
-            let is_known = self.updates.iter().any(|update| update.listed.manifest == listed.manifest);
-            if waits || is_known {
+            if before.is_some_and(|before| matches!(before.stage, Stage::Applying)) {
                 continue;
             }
             self.outputs.push_back(Output::Event(Event::Heard {
@@ -48,7 +51,7 @@ impl Node {
     /// below what its publisher said nobody must go below.
     pub fn wanted(&self) -> Vec<Listed> {
         let (trust, Config { policy, applied, floor, .. }) = (self.trust(), &self.config);
-        let mut wanted: Vec<Listed> = match (policy, self.school()) {
+        match (policy, self.school()) {
             (None, None) => Listed::carried(trust),
             (None, Some(school)) => {
                 let mut wanted = Listed::carried(trust);
@@ -58,21 +61,30 @@ impl Node {
                 wanted
             }
             (Some(_), Some(_)) => self.assigned().and_then(|(_, found)| found.ok()).into_iter().collect(),
-            (Some(policy), None) => Listed::newest(trust, policy, applied.as_ref()).into_iter().collect(),
-        };
-        wanted.retain(|listed| listed.custom.release_counter >= *floor);
-        wanted
+            (Some(policy), None) => Listed::newest(trust, policy, applied.as_ref(), *floor).into_iter().collect(),
+        }
     }
 
     /// What the school assigns to this device, and that release, if it may have it.
     pub fn assigned(&self) -> Option<(Assignment, Result<Listed, Unfit>)> {
-        let Config { policy: Some(policy), floor, .. } = &self.config else { return None };
+        let Config { policy: Some(policy), floor, applied, .. } = &self.config else { return None };
         let assignment = self.school()?.assignment(&policy.channel)?;
-        let found = match Listed::all(self.trust()).find(|listed| assignment.is(listed)) {
+        let fitting: Vec<Listed> = Listed::all(self.trust()).filter(|listed| policy.fits(listed)).collect();
+        let lies_between = |listed: &Listed| {
+            let version = &listed.path.version;
+            let is_ahead = applied.as_ref().is_some_and(|applied| applied < version);
+            listed.custom.required
+                && listed.path.channel == policy.channel
+                && is_ahead
+                && *version < assignment.path.version
+        };
+        let found = match fitting.iter().find(|listed| assignment.is(listed)) {
+            _ if assignment.terms.is_none() => Err(Unfit::UnknownTerms),
+            None if Listed::all(self.trust()).any(|listed| assignment.is(&listed)) => Err(Unfit::OtherHardware),
             None => Err(Unfit::NotListed),
-            Some(listed) if !policy.fits(&listed) => Err(Unfit::OtherHardware),
             Some(listed) if listed.custom.release_counter < *floor => Err(Unfit::BelowFloor),
-            Some(listed) => Ok(listed),
+            Some(_) if fitting.iter().any(lies_between) => Err(Unfit::BehindWaypoint),
+            Some(listed) => Ok(listed.clone()),
         };
         Some((assignment, found))
     }
@@ -80,7 +92,8 @@ impl Node {
     /// A release takes the place of those of its channel that this node should not have any more.
     fn take_up(&mut self, update: Update, wanted: &[Listed]) {
         let path = update.listed.path.clone();
-        self.updates.retain(|it| it.listed.path.channel != path.channel || wanted.contains(&it.listed));
+        let is_wanted = |listed: &Listed| wanted.iter().any(|it| it.manifest == listed.manifest);
+        self.updates.retain(|it| it.listed.path.channel != path.channel || is_wanted(&it.listed));
         let at = self.updates.partition_point(|it| it.listed.path < path);
         // Most nodes have one, and room for four would be a good part of a simulated host.
         self.updates.reserve_exact(1);
@@ -119,15 +132,27 @@ impl Node {
         if self.config.role == Role::Device {
             self.forget(|swarm| !swarm.held().is_full());
         }
+        self.prepares.push(id);
         self.outputs.push_back(Output::Prepare(release));
+    }
+
+    /// The driver has answered one `Prepare`. Returns whether it is of use: of several for one release the last counts,
+    /// because what was prepared between has taken from it.
+    fn is_last_answer(&mut self, release: ManifestId) -> bool {
+        if let Some(at) = self.prepares.iter().position(|asked| *asked == release) {
+            self.prepares.remove(at);
+        }
+        !self.prepares.contains(&release)
     }
 
     pub(super) fn prepared(&mut self, now: Time, release: ManifestId, held: Bitmap, applied: bool) {
         let role = self.config.role;
+        if !self.is_last_answer(release) {
+            return;
+        }
         let Some(update) = self.updates.iter_mut().find(|update| update.listed.manifest == release) else { return };
         let (Stage::Preparing, Some(content)) = (&update.stage, &update.release) else { return };
         update.stage = if applied { Stage::Applied } else { Stage::Filling };
-        let release_counter = update.listed.custom.release_counter;
         let swarm = Swarm::new(self.config.strategy, release, content.chunks().clone(), held, role, now);
         let current: Vec<ManifestId> = self.updates.iter().map(|update| update.listed.manifest).collect();
         self.forget(|swarm| !current.contains(&swarm.release()));
@@ -135,15 +160,16 @@ impl Node {
         self.swarms.insert(swarm);
         let to = self.peers.devices_first().collect();
         self.outputs.push_back(Output::SendAll { to, message: told });
-        if applied && role == Role::Device {
-            self.raise_floor(release_counter);
-        }
     }
 
-    /// What is applied is where the device may go back to at most.
-    fn raise_floor(&mut self, release_counter: u64) {
-        if release_counter > self.config.floor {
-            self.config.floor = release_counter;
+    /// What is applied, as its publisher lists it now, is where the device may go back to at most.
+    fn raise_floor(&mut self) {
+        let Config { policy: Some(policy), applied: Some(applied), floor, .. } = &mut self.config else { return };
+        let is_applied = |listed: &Listed| listed.path.channel == policy.channel && listed.path.version == *applied;
+        let listed = Listed::all(self.chains.publisher.trust()).filter(is_applied);
+        let release_counter = listed.map(|listed| listed.custom.release_counter).max().unwrap_or_default();
+        if release_counter > *floor {
+            *floor = release_counter;
             self.outputs.push_back(Output::RaiseFloor(release_counter));
         }
     }
@@ -197,11 +223,10 @@ impl Node {
     pub(super) fn applied(&mut self, release: ManifestId) {
         let Some(update) = self.update_mut(release) else { return };
         update.stage = Stage::Applied;
-        let Listed { path, custom, .. } = update.listed.clone();
+        let version = update.listed.path.version.clone();
         self.outputs.push_back(Output::Event(Event::Applied(release)));
         if self.config.role == Role::Device {
-            self.config.applied = Some(path.version);
-            self.raise_floor(custom.release_counter);
+            self.config.applied = Some(version);
         }
         self.hear_of_releases();
     }
@@ -219,6 +244,19 @@ impl Node {
             }
         }
         self.hear_of_releases();
+    }
+
+    /// There is no place for the release, or what it has can not be written any more.
+    pub(super) fn prepare_failed(&mut self, now: Time, release: ManifestId, why: String) {
+        let is_last = self.is_last_answer(release);
+        let counts = self.update_mut(release).is_some_and(|update| match update.stage {
+            Stage::Preparing => is_last,
+            Stage::Filling | Stage::Complete | Stage::Applying => true,
+            _ => false,
+        });
+        if counts {
+            self.blocked(now, release, why);
+        }
     }
 
     /// The release cannot go on for now, so nothing more is fetched of it.

@@ -41,24 +41,31 @@ fn a_groups_own_assignment_counts_before_that_of_all() {
 
 #[test]
 fn what_is_not_understood_assigns_nothing() {
-    for custom in [
-        json!(null),
-        json!({}),
-        json!([]),
-        json!({ "groups": ["all"] }),
-        json!({ "groups": { "all": { "on_power": true } } }),
-        json!({ "groups": { "all": { "held": "no" } } }),
-        json!({ "groups": { "all": { "not_before": "tomorrow" } } }),
-        json!({ "groups": { "all": { "stale_grace_days": -1 } } }),
-        json!({ "groups": { "ALL": {}, "all": {} } }),
-    ] {
+    for custom in
+        [json!(null), json!({}), json!([]), json!({ "groups": ["all"] }), json!({ "groups": { "ALL": {}, "all": {} } })]
+    {
         assert_eq!(assigned(&says(&[(OLD, custom.clone())]), "all"), None, "{custom}");
+    }
+    // Terms that are not understood keep a device where it is; it does not do as all instead.
+    for terms in [
+        json!({ "on_power": true }),
+        json!({ "held": "no" }),
+        json!({ "not_before": "tomorrow" }),
+        json!({ "stale_grace_days": -1 }),
+        json!("held"),
+    ] {
+        let school =
+            says(&[(OLD, json!({ "groups": { "all": {} } })), (NEW, json!({ "groups": { "class-4": terms } }))]);
+        let publisher = says(&[(OLD, json!({})), (NEW, json!({}))]);
+        let of = |group| outcome(&device_of(group, &publisher, &school, 0, None, 0));
+        assert_eq!(of("class-4"), Err(Unfit::UnknownTerms), "{terms}");
+        assert_eq!(of("class-5"), Ok("1.0".to_owned()), "{terms}");
     }
     let terms = json!({ "held": true, "not_before": "2026-11-23T15:00:00Z", "stale_grace_days": 7 });
     let said = says(&[(OLD, json!({ "groups": { "all": terms }, "note": "for the exam" }))]);
     let assignment = school(&said, "all").assignment(&"os".parse().unwrap()).unwrap();
     let not_before = Some("2026-11-23T15:00:00Z".parse().unwrap());
-    assert_eq!(assignment.terms, Terms { held: true, not_before, stale_grace_days: 7 });
+    assert_eq!(assignment.terms, Some(Terms { held: true, not_before, stale_grace_days: 7 }));
 }
 
 #[test]
@@ -116,16 +123,26 @@ fn the_time_is_believed_from_whom_it_was_asked_and_runs_on() {
     now += STATED_EVERY;
     let (_, second) = school.asks_time(&peers, now, &mut rng).unwrap();
     assert_ne!(second, nonce);
-    assert!(matches!(school.time_stated(SERVER, &stated, now), Err(StatedTimeError::OtherNonce)));
+    school.time_stated(SERVER, &stated, now).unwrap();
     assert_eq!(school.time(now), Some(UnixTime(SIGNED_AT.0 + 3700)));
-    school.forget_time();
+    assert!(school.time_stated(SERVER, b"noon", now).is_err());
+    // A server whose own clock is dead states a time before the school's last word.
+    let stated = state_time(&second, UnixTime(SIGNED_AT.0 - 1), &[&key]);
+    school.time_stated(SERVER, &stated, now).unwrap();
     assert_eq!(school.time(now), None);
+    assert_eq!(school.time(now + Span::from_secs(1)), Some(SIGNED_AT));
+    school.forget_time();
+    assert_eq!(school.time(now + Span::from_secs(1)), None);
 }
 
 const DAY_S: i64 = 86_400;
 
-/// A device of the group `all` that has applied version 1.5, whose clock shows so many days after everything was signed.
+/// A device that has applied version 1.5, whose clock shows so many days after everything was signed.
 fn device(publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str>, day: i64) -> Node {
+    device_of(ALL, publisher, school, floor, hardware, day)
+}
+
+fn device_of(group: &str, publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str>, day: i64) -> Node {
     let policy = Policy { hardware: hardware.map(|id| id.parse().unwrap()), ..Policy::new("os".parse().unwrap()) };
     let config = Config {
         role: mesh::Role::Device,
@@ -139,7 +156,7 @@ fn device(publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str
         caps: Caps::default(),
     };
     let publisher = Chain::new(Signer::Publisher, publisher.trusted());
-    let school = School::new(Chain::new(Signer::School, school.trusted()), Some(ALL.parse().unwrap()));
+    let school = School::new(Chain::new(Signer::School, school.trusted()), Some(group.parse().unwrap()));
     let mut node = Node::restore(config, Chains { publisher, school: Some(Box::new(school)) }, [0; 32]);
     node.handle(Time(0), Input::WallClock(UnixTime(SIGNED_AT.0 + day * DAY_S)));
     node
@@ -172,6 +189,13 @@ fn a_school_chooses_among_what_the_publisher_lists_for_this_hardware() {
     assert_eq!(outcome(&device(&of_xo_4, &forward, 0, Some("xo-1"), 0)), Err(Unfit::OtherHardware));
     assert_eq!(outcome(&device(&of_xo_4, &forward, 0, None, 0)), Err(Unfit::OtherHardware));
     assert_eq!(outcome(&device(&of_xo_4, &forward, 0, Some("xo-4"), 0)), Ok("2.0".to_owned()));
+    // What the publisher lets nobody pass by the school has to assign first.
+    let behind = says(&[("os/tree_1.7.manifest", json!({ "required": true })), (NEW, json!({}))]);
+    assert_eq!(outcome(&device(&behind, &forward, 0, None, 0)), Err(Unfit::BehindWaypoint));
+    let others = says(&[("os/tree_1.7.manifest", json!({ "required": true, "hardware": ["xo-4"] })), (NEW, json!({}))]);
+    assert_eq!(outcome(&device(&others, &forward, 0, None, 0)), Ok("2.0".to_owned()));
+    let passed = says(&[("os/tree_1.5.manifest", json!({ "required": true })), (NEW, json!({}))]);
+    assert_eq!(outcome(&device(&passed, &forward, 0, None, 0)), Ok("2.0".to_owned()));
     // Neither maturity nor the test ring is above the school's word.
     let staged = says(&[(NEW, json!({ "staged": true }))]);
     assert_eq!(outcome(&device(&staged, &forward, 0, None, 0)), Ok("2.0".to_owned()));

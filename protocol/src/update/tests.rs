@@ -63,7 +63,7 @@ fn version(text: &str) -> Version {
 #[track_caller]
 fn takes(set: &TrustedSet, policy: &Policy, applied: &str, expected: &str) {
     let applied = (!applied.is_empty()).then(|| version(applied));
-    let newest = Listed::newest(set, policy, applied.as_ref());
+    let newest = Listed::newest(set, policy, applied.as_ref(), 0);
     assert_eq!(newest.map_or(String::new(), |listed| listed.path.version.to_string()), expected);
 }
 
@@ -126,11 +126,30 @@ fn a_publisher_of_endless_kinds_of_hardware_costs_a_seed_no_more_than_its_bound(
 }
 
 /// A release of one of two channels, by the index of its version.
-fn release() -> impl Strategy<Value = (bool, usize, bool, bool, Option<&'static str>)> {
-    let hardware = prop_oneof![2 => Just(None), 1 => Just(Some("a")), 1 => Just(Some("b"))];
-    (any::<bool>(), 0..VERSIONS.len(), any::<bool>(), prop::bool::weighted(0.2), hardware)
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    is_os: bool,
+    at: usize,
+    staged: bool,
+    required: bool,
+    hardware: Option<&'static str>,
+    counter: u64,
 }
 
+fn release() -> impl Strategy<Value = Release> {
+    let hardware = prop_oneof![2 => Just(None), 1 => Just(Some("a")), 1 => Just(Some("b"))];
+    let parts = (any::<bool>(), 0..VERSIONS.len(), any::<bool>(), prop::bool::weighted(0.2), hardware, 0..=COUNTER_MAX);
+    parts.prop_map(|(is_os, at, staged, required, hardware, counter)| Release {
+        is_os,
+        at,
+        staged,
+        required,
+        hardware,
+        counter,
+    })
+}
+
+const COUNTER_MAX: u64 = 2;
 /// Ascending.
 const VERSIONS: [&str; 10] = ["0.9", "1.0.dev1", "1.0a1", "1.0b1", "1.0rc1", "1.0", "1.1rc1", "1.1", "2.0a1", "2.0"];
 /// How mature each is.
@@ -143,36 +162,41 @@ proptest! {
         applied in prop::option::of(0..VERSIONS.len()),
     ) {
         let mut model = BTreeMap::new();
-        for (is_os, at, staged, required, hardware) in releases {
-            let path = format!("{}/x_{}.manifest", if is_os { "os" } else { "apps" }, VERSIONS[at]);
-            model.insert(path, (is_os, at, staged, required, hardware));
+        for release in releases {
+            let path = format!("{}/x_{}.manifest", if release.is_os { "os" } else { "apps" }, VERSIONS[release.at]);
+            model.insert(path, release);
         }
-        let custom = |(_, _, staged, required, hardware): &(bool, usize, bool, bool, Option<&str>)| {
-            let mut custom = json!({ "staged": staged, "required": required });
+        let custom = |Release { staged, required, hardware, counter, .. }: &Release| {
+            let mut custom = json!({ "staged": staged, "required": required, "release_counter": counter });
             hardware.iter().for_each(|id| custom["hardware"] = json!([id]));
             Some(custom)
         };
         let set = trusting(model.iter().map(|(path, release)| (path.clone(), custom(release))).collect());
         let carried: Vec<String> = Listed::carried(&set).iter().map(|listed| listed.path.to_string()).collect();
         let mut wanted: Vec<String> = Vec::new();
-        for (maturity, ring, mine) in combinations(MATURITIES.len(), &[None, Some("a"), Some("b"), Some("c")]) {
+        let devices = combinations(MATURITIES.len(), &[None, Some("a"), Some("b"), Some("c")]);
+        for ((maturity, ring, mine), floor) in (0..=COUNTER_MAX).flat_map(|floor| devices.iter().map(move |it| (*it, floor))) {
             let policy = policy(MATURITIES[maturity], ring, mine);
-            let may = |(is_os, at, staged, _, hardware): &(bool, usize, bool, bool, Option<&str>)| {
-                *is_os && MATURE[*at] >= maturity && (ring || !staged) && (hardware.is_none() || *hardware == mine)
+            let may = |it: &Release| {
+                it.is_os
+                    && MATURE[it.at] >= maturity
+                    && (ring || !it.staged)
+                    && (it.hardware.is_none() || it.hardware == mine)
+                    && it.counter >= floor
             };
-            let ahead: Vec<_> = model.values().filter(|it| may(it)).map(|it| (it.1, it.3)).collect();
+            let ahead: Vec<_> = model.values().filter(|it| may(it)).map(|it| (it.at, it.required)).collect();
             for applied in [applied, None] {
                 let ahead = ahead.iter().filter(|it| applied.is_none_or(|applied| it.0 >= applied));
                 let waypoint = ahead.clone().filter(|it| it.1 && applied.is_some_and(|applied| it.0 > applied)).min();
                 let expected = waypoint.or(ahead.max()).map(|it| format!("os/x_{}.manifest", VERSIONS[it.0]));
                 let applied = applied.map(|at| version(VERSIONS[at]));
-                let newest = Listed::newest(&set, &policy, applied.as_ref()).map(|listed| listed.path.to_string());
+                let newest = Listed::newest(&set, &policy, applied.as_ref(), floor).map(|listed| listed.path.to_string());
                 prop_assert_eq!(&newest, &expected);
                 prop_assert!(newest.is_none_or(|newest| carried.contains(&newest)));
             }
             wanted.extend(ahead.iter().max().map(|it| format!("os/x_{}.manifest", VERSIONS[it.0])));
         }
-        let needless = |path: &&String| path.starts_with("os/") && !model[*path].3 && !wanted.contains(path);
+        let needless = |path: &&String| path.starts_with("os/") && !model[*path].required && !wanted.contains(path);
         prop_assert_eq!(carried.iter().find(needless), None);
     }
 }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The first root is not among them.
-    #[error("the stored metadata has no root version 1; enroll again")]
+    #[error("the stored metadata has no root version 1")]
     NoRoot,
     /// The first root is spoiled.
-    #[error("the stored root version 1 is spoiled; enroll again")]
+    #[error("the stored root version 1 is spoiled")]
     Root(#[source] Rejection),
 }
 
