@@ -23,6 +23,12 @@ pub const SNAPSHOT_BYTES_MAX: u64 = 2_000_000;
 pub const TARGETS_BYTES_MAX: u64 = 5_000_000;
 /// Delegated roles visited in one search (go-tuf's bound).
 pub const DELEGATIONS_MAX: usize = 32;
+/// Delegations that are followed beneath each role that the top-level targets delegates to; their files together have as
+/// much room as one file may have. So the holder of one vendor's key costs a device two files of the largest size.
+pub const DELEGATIONS_BENEATH_MAX: usize = DELEGATIONS_PER_FILE_MAX;
+/// Steps of one search for a path, of some nanoseconds each: room for 256 delegations with a dozen patterns, and not for
+/// patterns that only cost time.
+pub const SEARCH_STEPS_MAX: u32 = 4096;
 /// Delegations that one targets file may state: as many hash bins as repositories have, of which a search visits one.
 pub const DELEGATIONS_PER_FILE_MAX: usize = 256;
 /// Roots after the first: one a month for twenty years. Only the root's own keys could make more.
@@ -31,6 +37,9 @@ pub const ROOTS_MAX: usize = 256;
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Signatures on one metadata file; more could only burn a device's CPU.
 pub const SIGNATURES_MAX: usize = 64;
+/// Keys that may sign for one role, as many as Uptane advises for a root: each may cost a check that takes as long as
+/// to hash the file.
+pub const KEYS_PER_ROLE_MAX: usize = 8;
 
 /// Largest message that is no metadata: holdings of the largest release.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;

@@ -3,7 +3,7 @@
 
 use super::needs::{Need, can_run, python};
 use protocol::trust::metadata::TargetFile;
-use protocol::trust::{Resolution, Role, TrustedSet};
+use protocol::trust::{Accepted, Resolution, Role, TrustedSet};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +62,8 @@ impl Update<'_> {
     fn take(&mut self, role: &Role, version: Option<u64>) -> bool {
         let name = role.file_name(version);
         let Ok(bytes) = fs::read(self.served.join(&name)) else { return false };
-        let believed = self.set.offer(role, &bytes).is_ok();
+        // What nobody vouches for is taken in, lest it is waited for, and not believed.
+        let believed = self.set.offer(role, &bytes).is_ok_and(|accepted| accepted != Accepted::Disowned);
         if !believed {
             self.refused.push(name);
         }
@@ -116,7 +117,10 @@ fn trusted(set: &TrustedSet, role: &str, versions: &BTreeSet<u64>) -> Option<u64
     if role == Role::Timestamp {
         return set.timestamp_version();
     }
-    let needs = set.needs();
+    let (needs, disowned) = (set.needs(), set.disowned());
+    if disowned.contains(&role) {
+        return None;
+    }
     let is_needed = |version| needs.iter().any(|need| need.role == role && need.version == Some(version));
     let is_held = |version| set.metadata(&role, Some(version)).is_some();
     versions.iter().rev().copied().find(|version| is_held(*version) && !is_needed(*version))

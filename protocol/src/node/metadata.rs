@@ -31,8 +31,12 @@ impl Node {
             // A peer that claims news and has none is left alone for a while, lest it is asked for ever.
             Ok(Accepted::AlreadyKnown) if source != Source::Origin => refresh.failed(&request, now),
             Ok(Accepted::AlreadyKnown) => refresh.accepted(&request),
-            Ok(Accepted::New) => {
+            Ok(accepted @ (Accepted::New | Accepted::Disowned)) => {
                 refresh.accepted(&request);
+                if accepted == Accepted::Disowned {
+                    let why = format!("nobody who delegates to {role} vouches for its file; ask the {signer}");
+                    self.outputs.push_back(Output::Event(Event::MetadataRefused { signer, peer: None, why }));
+                }
                 self.outputs.push_back(Output::SaveTrust { signer, files: chain.files() });
                 match (role, signer, &mut self.chains.school) {
                     (Role::Timestamp, ..) => self.judge_what_was_shown(signer),

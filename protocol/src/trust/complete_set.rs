@@ -6,9 +6,12 @@ use super::envelope::Signed;
 use super::held::Held;
 use super::metadata::{Root, Snapshot, Targets, Timestamp};
 use super::role::Role;
+use super::role_file::RoleFile;
 use super::search::{Edge, Found, search};
+use super::tree::Tree;
 use crate::time::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A clock that shows more than five years after the root expired is wrong: a dead clock's battery comes back with any
 /// date.
@@ -19,9 +22,12 @@ const CLOCK_AHEAD_MAX_S: i64 = 5 * 365 * 86_400;
 pub struct CompleteSet {
     pub(super) timestamp: Held<Timestamp>,
     pub(super) snapshot: Held<Snapshot>,
-    pub(super) roles: BTreeMap<Role, Held<Targets>>,
+    /// The targets files that count.
+    pub(super) roles: BTreeMap<Role, RoleFile>,
+    /// Those that the snapshot names too, and for which nobody vouches. They are here to be handed on.
+    pub(super) disowned: BTreeMap<Role, RoleFile>,
     /// Ascending by path.
-    targets: Vec<(String, Target)>,
+    targets: Arc<[(String, Target)]>,
 }
 
 /// A file that the publisher calls genuine.
@@ -71,13 +77,21 @@ pub enum ClockFault {
 }
 
 impl CompleteSet {
+    /// The set of a tree of which nothing is missing, after another.
     pub(super) fn new(
         timestamp: Held<Timestamp>,
         snapshot: Held<Snapshot>,
-        roles: BTreeMap<Role, Held<Targets>>,
+        tree: &Tree,
+        before: Option<&CompleteSet>,
     ) -> Self {
-        let targets = found_targets(&roles);
-        CompleteSet { timestamp, snapshot, roles, targets }
+        let [roles, disowned] = [&tree.vouched, &tree.disowned]
+            .map(|files| files.iter().map(|(role, file)| (role.clone(), (*file).clone())).collect());
+        let targets = match before {
+            // Signed anew, as once a day, without another word.
+            Some(before) if before.roles == roles => before.targets.clone(),
+            _ => found_targets(&roles),
+        };
+        CompleteSet { timestamp, snapshot, roles, disowned, targets }
     }
 
     /// Its timestamp.
@@ -92,7 +106,12 @@ impl CompleteSet {
 
     /// One of its targets files.
     pub fn role(&self, role: &Role) -> Option<&Signed<Targets>> {
-        self.roles.get(role).map(|held| &held.signed)
+        self.roles.get(role).map(|file| &file.signed)
+    }
+
+    /// The same to hand on, though nobody vouches for it.
+    pub(super) fn file(&self, role: &Role) -> Option<&Held<Targets>> {
+        self.roles.get(role).or_else(|| self.disowned.get(role)).map(|file| &**file)
     }
 
     /// Every target that a role with the right to name it names, ascending by path.
@@ -136,18 +155,22 @@ impl CompleteSet {
 }
 
 /// The targets of all roles, each where the search for its path ends.
-fn found_targets<'a>(roles: &'a BTreeMap<Role, Held<Targets>>) -> Vec<(String, Target)> {
-    // Few delegations lead to many paths, and to check a signature takes long.
-    let mut vouched: BTreeMap<(&str, &str), bool> = BTreeMap::new();
-    let paths: BTreeSet<&String> = roles.values().flat_map(|held| held.signed.body.targets.keys()).collect();
+fn found_targets(roles: &BTreeMap<Role, RoleFile>) -> Arc<[(String, Target)]> {
+    let edges = roles.iter().flat_map(|(role, file)| file.signed.body.edges(role.name()));
+    // Few delegations lead to many paths.
+    let vouched: BTreeMap<(&str, &str), &Targets> = edges
+        .filter_map(|edge| {
+            let file = roles.get(&edge.role()).filter(|file| file.is_vouched_for(&[edge.warrant()]))?;
+            Some(((edge.delegator, &*edge.delegation.name), &file.signed.body))
+        })
+        .collect();
+    let open = |edge: Edge<'_>| vouched.get(&(edge.delegator, &*edge.delegation.name)).copied().ok_or(());
+    let Some(top) = roles.get(&Role::Targets) else { return Arc::default() };
+    // What has no SHA-256 is no target for us, whoever names it.
+    let named = roles.values().flat_map(|file| &file.signed.body.targets);
+    let paths: BTreeSet<&String> = named.filter(|(_, file)| file.sha256().is_some()).map(|(path, _)| path).collect();
     let found = paths.into_iter().filter_map(|path| {
-        let top = &roles.get(&Role::Targets)?.signed.body;
-        let open = |edge: Edge<'a>| {
-            let held = roles.get(&edge.role()).ok_or(())?;
-            let vouched = vouched.entry((edge.delegator, &edge.delegation.name));
-            vouched.or_insert_with(|| edge.vouches_for(held)).then_some(&held.signed.body).ok_or(())
-        };
-        let Found::File(file) = search(top, path, open) else { return None };
+        let Found::File(file) = search(&top.signed.body, path, open) else { return None };
         let target = Target { length: file.length, sha256: file.sha256()?, custom: file.custom.clone() };
         Some((path.clone(), target))
     });

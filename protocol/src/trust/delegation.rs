@@ -1,52 +1,98 @@
 //! Who may name which path.
 
 use super::metadata::DelegatedRole;
+use crate::limits::SEARCH_STEPS_MAX;
 use sha2::{Digest, Sha256};
 
+/// What it costs to look at a delegation and at a pattern, in steps: each takes as long as some characters.
+const STEPS_PER_DELEGATION: u32 = 4;
+const STEPS_PER_PATTERN: u32 = 2;
+
+/// A path that is searched for, in so many steps and no more: whoever delegates chooses the patterns, and a pattern can
+/// be made to take long.
+pub struct Sought<'a> {
+    path: &'a str,
+    /// Hexadecimal SHA-256, once somebody delegates by that.
+    digest: Option<String>,
+    steps_left: u32,
+}
+
+impl<'a> Sought<'a> {
+    /// The path, before anybody is asked.
+    pub fn new(path: &'a str) -> Self {
+        Sought { path, digest: None, steps_left: SEARCH_STEPS_MAX }
+    }
+
+    /// Whether it has taken too many steps to go on.
+    pub fn is_given_up(&self) -> bool {
+        self.steps_left == 0
+    }
+
+    fn step(&mut self, steps: u32) -> bool {
+        self.steps_left = self.steps_left.saturating_sub(steps);
+        !self.is_given_up()
+    }
+
+    /// Whether the path has the form of `pattern`, where `*` stands for any characters and `?` for one, and neither for
+    /// a `/`.
+    fn fits(&mut self, pattern: &str) -> bool {
+        let (pattern, path) = (pattern.as_bytes(), self.path.as_bytes());
+        let (mut at_pattern, mut at_path) = (0, 0);
+        // Where to go on when the rest does not fit: behind the last `*`, and the first character it has not eaten.
+        let mut retry = None;
+        self.step(STEPS_PER_PATTERN);
+        while self.step(1) {
+            match (pattern.get(at_pattern), path.get(at_path)) {
+                (None, None) => return true,
+                (Some(b'*'), _) => {
+                    at_pattern += 1;
+                    retry = Some((at_pattern, at_path));
+                }
+                (Some(b'?'), Some(first)) if *first != b'/' => {
+                    at_pattern += 1;
+                    at_path += character_bytes(*first);
+                }
+                (Some(expected), Some(found)) if expected == found => {
+                    retry = retry.filter(|_| *found != b'/'); // No `*` eats its way into the next name.
+                    at_pattern += 1;
+                    at_path += 1;
+                }
+                _ => {
+                    let Some((behind, eaten_to)) = retry else { return false };
+                    let Some(eaten) = path.get(eaten_to).filter(|eaten| **eaten != b'/') else { return false };
+                    (at_pattern, at_path) = (behind, eaten_to + character_bytes(*eaten));
+                    retry = Some((at_pattern, at_path));
+                }
+            }
+        }
+        false
+    }
+
+    fn begins_with(&mut self, prefix: &str) -> bool {
+        let path = self.path;
+        self.step(1) && self.digest.get_or_insert_with(|| hex::encode(Sha256::digest(path))).starts_with(prefix)
+    }
+}
+
 impl DelegatedRole {
-    /// Whether the delegator trusts this role for `path`.
-    pub fn may_name(&self, path: &str) -> bool {
-        if let Some(patterns) = &self.paths {
-            return patterns.iter().any(|pattern| matches(pattern, path));
-        }
-        let digest = hex::encode(Sha256::digest(path));
-        self.path_hash_prefixes.iter().flatten().any(|prefix| digest.starts_with(prefix))
+    /// Whether the delegator trusts this role for the path.
+    pub fn may_name(&self, path: &mut Sought) -> bool {
+        let patterns = self.paths.iter().flatten();
+        let prefixes = self.path_hash_prefixes.iter().flatten();
+        path.step(STEPS_PER_DELEGATION)
+            && (patterns.into_iter().any(|pattern| path.fits(pattern))
+                || prefixes.into_iter().any(|prefix| path.begins_with(prefix)))
     }
 }
 
-/// Whether `path` has the form of `pattern`, where `*` stands for any characters and `?` for one,
-/// and neither for a `/`. Takes time of at most the product of the lengths.
+/// The length of a character of UTF-8 that begins so.
+fn character_bytes(first: u8) -> usize {
+    (first.leading_ones() as usize).max(1)
+}
+
+/// Whether `path` has the form of `pattern`.
 pub fn matches(pattern: &str, path: &str) -> bool {
-    let pattern_names = pattern.split('/');
-    let path_names = path.split('/');
-    pattern_names.clone().count() == path_names.clone().count()
-        && pattern_names.zip(path_names).all(|(pattern, name)| name_matches(pattern, name))
-}
-
-fn name_matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at_pattern, mut at_name) = (0, 0);
-    // Where to go on when the rest does not fit: the last `*`, and the first character it has not eaten.
-    let mut retry = None;
-    while at_name < name.len() {
-        match pattern.get(at_pattern) {
-            Some('*') => {
-                retry = Some((at_pattern, at_name));
-                at_pattern += 1;
-            }
-            Some(&expected) if expected == '?' || expected == name[at_name] => {
-                at_pattern += 1;
-                at_name += 1;
-            }
-            _ => {
-                let Some((star, eaten_to)) = retry else { return false };
-                retry = Some((star, eaten_to + 1));
-                at_pattern = star + 1;
-                at_name = eaten_to + 1;
-            }
-        }
-    }
-    pattern[at_pattern..].iter().all(|rest| *rest == '*')
+    Sought::new(path).fits(pattern)
 }
 
 #[cfg(test)]
@@ -65,6 +111,9 @@ mod tests {
             ("é?", "éü"),
             ("*", ""),
             ("a[b]", "a[b]"),
+            ("*??", "xü€"),
+            ("*€", "ü€"),
+            ("a*/b*", "a*/b"),
         ] {
             assert!(matches(pattern, path), "{pattern} {path}");
         }
@@ -78,6 +127,9 @@ mod tests {
             ("a*b*c", "aXbX"),
             ("", "a"),
             ("a[b]", "ab"),
+            ("??", "€"),
+            ("*??", "€"),
+            ("a?", "a"),
         ] {
             assert!(!matches(pattern, path), "{pattern} {path}");
         }
@@ -86,6 +138,42 @@ mod tests {
     #[test]
     fn a_pattern_of_many_stars_ends() {
         assert!(!matches(&"*a".repeat(1000), &"a".repeat(999)));
+    }
+
+    #[test]
+    fn patterns_that_take_long_are_given_up() {
+        let role = |patterns: Vec<String>, prefixes: Option<Vec<String>>| DelegatedRole {
+            name: "os".into(),
+            authority: super::super::metadata::Authority { keyids: vec![], threshold: 1 },
+            terminating: false,
+            paths: Some(patterns).filter(|_| prefixes.is_none()),
+            path_hash_prefixes: prefixes,
+        };
+        let asked = |role: DelegatedRole| {
+            let mut sought = Sought::new("os/a");
+            (role.may_name(&mut sought), sought.is_given_up())
+        };
+        // A delegation takes 4 steps, a pattern that fails at once 3, one that fits 7, a prefix 1.
+        let vain = |steps: usize| vec!["x".to_owned(); steps / 3];
+        let with = |mut patterns: Vec<String>, last: &str| {
+            patterns.push(last.to_owned());
+            patterns
+        };
+        let steps = SEARCH_STEPS_MAX as usize;
+        assert_eq!(asked(role(with(vain(steps - 16), "os/a"), None)), (true, false));
+        assert_eq!(asked(role(vain(steps), None)), (false, true));
+        assert_eq!(asked(role(with(vain(steps), "os/a"), None)), (false, true));
+        let long = "o".repeat(steps);
+        let mut sought = Sought::new(&long);
+        assert!(!sought.fits("*x") && sought.is_given_up());
+        assert_eq!(asked(role(vec![], Some(vec![String::new()]))), (true, false), "every digest begins with nothing");
+        let bins = |count: usize| role(vec![], Some(with(vec!["x".to_owned(); count], "")));
+        assert_eq!(asked(bins(steps - 6)), (true, false));
+        assert_eq!(asked(bins(steps)), (false, true));
+        // Every delegation that is asked has to do with what is left.
+        let mut sought = Sought::new("os/a");
+        let other = role(vec!["x".to_owned()], None);
+        assert_eq!((0..steps).take_while(|_| !other.may_name(&mut sought) && !sought.is_given_up()).count(), steps / 7);
     }
 
     #[test]
@@ -98,25 +186,28 @@ mod tests {
             paths: None,
             path_hash_prefixes: Some(prefixes.iter().map(|prefix| (*prefix).to_owned()).collect()),
         };
-        assert!(role(&["00", "ba78"]).may_name("abc"));
-        assert!(!role(&["00", "ba79"]).may_name("abc"));
-        assert!(!role(&[]).may_name("abc"));
+        let may_name = |prefixes: &[&str]| role(prefixes).may_name(&mut Sought::new("abc"));
+        assert!(may_name(&["00", "ba78"]));
+        assert!(!may_name(&["00", "ba79"]));
+        assert!(!may_name(&[]));
     }
 
     proptest! {
         /// A second, plainly recursive reading of the same rule.
         #[test]
-        fn the_matcher_agrees_with_its_definition(pattern in "[ab?*]{0,7}", name in "[ab]{0,7}") {
-            fn defined(pattern: &[u8], name: &[u8]) -> bool {
+        fn the_matcher_agrees_with_its_definition(pattern in "[ab/?*]{0,7}", name in "[ab/é]{0,7}") {
+            fn defined(pattern: &[char], name: &[char]) -> bool {
                 match (pattern.split_first(), name.split_first()) {
                     (None, None) => true,
-                    (Some((b'*', rest)), None) => defined(rest, name),
-                    (Some((b'*', rest)), Some((_, tail))) => defined(rest, name) || defined(pattern, tail),
-                    (Some((p, rest)), Some((n, tail))) => (*p == b'?' || p == n) && defined(rest, tail),
+                    (Some(('*', rest)), None | Some(('/', _))) => defined(rest, name),
+                    (Some(('*', rest)), Some((_, tail))) => defined(rest, name) || defined(pattern, tail),
+                    (Some(('?', _)), Some(('/', _))) => false,
+                    (Some((p, rest)), Some((n, tail))) => (*p == '?' || p == n) && defined(rest, tail),
                     _ => false,
                 }
             }
-            prop_assert_eq!(matches(&pattern, &name), defined(pattern.as_bytes(), name.as_bytes()));
+            let [pattern_chars, name_chars] = [&pattern, &name].map(|text| text.chars().collect::<Vec<_>>());
+            prop_assert_eq!(matches(&pattern, &name), defined(&pattern_chars, &name_chars));
         }
     }
 }

@@ -213,11 +213,14 @@ mod tests {
             ("/signed/roles/timestamp/threshold", json!(0)),
             ("/signed/roles/timestamp/threshold", json!(-1)),
             ("/signed/roles/root/keyids", json!([keyid, keyid])),
+            ("/signed/roles/root/keyids", json!(["1", "2", "3", "4", "5", "6", "7", "8", "9"])),
             ("/signed/roles/targets", json!({})),
             ("/signed/roles", json!({})),
             ("/signed/consistent_snapshot", json!("yes")),
         ];
         assert!(Envelope::<Root>::parse(&Sample::release(1).file(&Role::Root)).is_ok());
+        let eight = changed(&Role::Root, "/signed/roles/root/keyids", json!(["1", "2", "3", "4", "5", "6", "7", "8"]));
+        assert!(Envelope::<Root>::parse(&eight).is_ok());
         for (pointer, value) in cases {
             assert!(
                 Envelope::<Root>::parse(&changed(&Role::Root, pointer, value.clone())).is_err(),

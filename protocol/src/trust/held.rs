@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A believed file. Cheap to clone and to keep in a map.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Held<B>(Arc<File<B>>);
 
 /// What is known of it.
@@ -54,6 +54,13 @@ impl<B: Body> Held<B> {
     /// Whether the keys that `root` names for the top-level `role` signed it.
     pub fn is_authorised(&self, role: &Role, root: &Held<Root>) -> bool {
         self.verifies(root.signed.body.authority(role), &root.signed.body.keys)
+    }
+}
+
+impl<B: PartialEq> PartialEq for Held<B> {
+    /// Most that are compared are one and the same, and megabytes long.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
 

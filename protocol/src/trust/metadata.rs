@@ -7,6 +7,7 @@ use super::date::Date;
 use super::envelope::{Body, MetadataError};
 use super::key::Key;
 use super::role::{Role, check_delegated_name};
+use super::verify::Warrant;
 use crate::limits;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
@@ -120,6 +121,9 @@ pub struct DelegatedRole {
 
 impl Authority {
     fn check(&self) -> Result<(), MetadataError> {
+        if self.keyids.len() > limits::KEYS_PER_ROLE_MAX {
+            return Err(MetadataError::Unlawful("more keys may sign for a role than for any lawful one"));
+        }
         let distinct: BTreeSet<&String> = self.keyids.iter().collect();
         if distinct.len() != self.keyids.len() {
             return Err(MetadataError::Unlawful("a role lists one key id twice"));
@@ -138,6 +142,11 @@ impl Root {
     /// If the role is a delegated one, or `check` was not called.
     pub fn authority(&self, role: &Role) -> &Authority {
         self.roles.get(role.name()).expect("a checked root names all four top-level roles")
+    }
+
+    /// Who must sign for a top-level role.
+    pub fn warrant(&self, role: &Role) -> Warrant<'_> {
+        Warrant { authority: self.authority(role), keys: &self.keys }
     }
 
     /// The distinct keys of a top-level role.

@@ -13,7 +13,7 @@
 //!
 //! In reading order: [`json`] (one reading of a file, one form to sign), [`date`], [`role`], [`key`],
 //! [`envelope`] (what all files share), [`metadata`] (the four kinds of file), [`verify`] (the one signature check), [`delegation`] (who
-//! may name which path), [`search`] (where the search for a path ends), `held` (a file that is believed), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side; [`stated_time`], for whose clock is dead.
+//! may name which path), [`search`] (where the search for a path ends), `held` (a file that is believed), `role_file` (a targets file and its delegators' word), `tree` (which of them count), [`trusted_set`], [`complete_set`], [`rejection`]; and [`sign`], the publisher's side; [`stated_time`], for whose clock is dead.
 
 pub mod complete_set;
 pub mod date;
@@ -25,9 +25,11 @@ pub mod key;
 pub mod metadata;
 pub mod rejection;
 pub mod role;
+mod role_file;
 pub mod search;
 pub mod sign;
 pub mod stated_time;
+mod tree;
 pub mod trusted_set;
 pub mod verify;
 
@@ -40,5 +42,7 @@ pub use trusted_set::{Accepted, Head, Need, Resolution, RestoreError, TrustedSet
 mod attacks;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod siblings;
 #[cfg(test)]
 mod vouched;

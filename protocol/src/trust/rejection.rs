@@ -25,6 +25,17 @@ pub enum Rejection {
         #[source]
         source: SignatureError,
     },
+    /// The snapshot names it, nobody who delegates to its role vouches for it, and for the file in use somebody does.
+    #[error("the publisher signed that {role} version {version} is a file that the role's keys did not sign")]
+    Disowned {
+        /// What it was offered as.
+        role: Role,
+        /// The version named by the snapshot.
+        version: u64,
+        /// What is wrong with the signatures.
+        #[source]
+        source: SignatureError,
+    },
     /// A root that is not the next one.
     #[error("root version {found} was offered where version {expected} comes next")]
     RootVersion {
@@ -135,6 +146,7 @@ impl Rejection {
             },
             Rejection::RootVersion { expected, found } if found < expected => Blame::Peer,
             Rejection::TooManyRoots
+            | Rejection::Disowned { .. }
             | Rejection::TakesBack { .. }
             | Rejection::Equivocation { .. }
             | Rejection::Misnamed { .. } => Blame::Publisher,

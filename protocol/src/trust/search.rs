@@ -2,10 +2,11 @@
 //! depth first through the roles that may name the path, the most trusted first, until one has it. A terminating
 //! delegation ends the search with what is beneath it. No role is asked twice, so a ring of delegations ends.
 
-use super::held::Held;
+use super::delegation::Sought;
 use super::key::Key;
 use super::metadata::{DelegatedRole, Delegations, TargetFile, Targets};
 use super::role::Role;
+use super::verify::Warrant;
 use crate::limits::DELEGATIONS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,15 +31,15 @@ impl Targets {
     }
 }
 
-impl Edge<'_> {
+impl<'a> Edge<'a> {
     /// The role that is delegated to.
     pub fn role(&self) -> Role {
         Role::Delegated(self.delegation.name.clone())
     }
 
-    /// Whether the keys that the delegator names signed the file.
-    pub fn vouches_for(&self, held: &Held<Targets>) -> bool {
-        held.verifies(&self.delegation.authority, self.keys)
+    /// Who must sign for it.
+    pub fn warrant(&self) -> Warrant<'a> {
+        Warrant { authority: &self.delegation.authority, keys: self.keys }
     }
 }
 
@@ -60,6 +61,7 @@ pub fn search<'a, Stop>(
     path: &str,
     mut open: impl FnMut(Edge<'a>) -> Result<&'a Targets, Stop>,
 ) -> Found<'a, Stop> {
+    let mut sought = Sought::new(path);
     let mut visited = BTreeSet::new();
     let mut pending: Vec<Edge> = Vec::new();
     let (mut name, mut targets) = ("targets", top);
@@ -68,12 +70,19 @@ pub fn search<'a, Stop>(
             return Found::File(file);
         }
         let mut below = Vec::new();
-        for edge in targets.edges(name).filter(|edge| edge.delegation.may_name(path)) {
+        for edge in targets.edges(name) {
+            if !edge.delegation.may_name(&mut sought) {
+                continue;
+            }
             below.push(edge);
             if edge.delegation.terminating {
                 pending.clear(); // Nothing that would have come after it is asked any more.
                 break;
             }
+        }
+        // A delegation further down might have been the one, so none of those found is followed.
+        if sought.is_given_up() {
+            return Found::Nothing;
         }
         pending.extend(below.into_iter().rev());
         let next = loop {

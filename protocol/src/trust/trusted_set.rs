@@ -9,6 +9,10 @@
 //! the previous [complete set](super::complete_set) stays in use, so that a publisher, or a thief of
 //! one of its keys, cannot take a release away by announcing another.
 //!
+//! A delegated role whose file its delegators do not vouch for says nothing, and nobody waits for it, lest one vendor
+//! keeps the releases of all others back. But where the set in use has a file of that role for which they do vouch, it
+//! is the snapshot that is wrong, and nothing is taken away by that.
+//!
 //! Expiry is not judged here: an expired file is as authentic as before, and is needed as a floor. Ask
 //! [`TrustedSet::freshness`].
 
@@ -18,13 +22,16 @@ use super::held::{Held, digest};
 use super::metadata::{Digests, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp};
 use super::rejection::Rejection;
 use super::role::Role;
+use super::role_file::{RoleFile, parse_silent};
 use super::search::{Edge, Found, search};
-use super::verify::{SignatureError, verify};
+use super::tree::Tree;
+use super::verify::verify;
 use crate::id::RepositoryId;
 use crate::limits;
 use crate::time::UnixTime;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 mod stored;
@@ -37,10 +44,11 @@ pub struct TrustedSet {
     repository: RepositoryId,
     /// Every root from version 1 on, so that a node with an older one can follow.
     roots: BTreeMap<u64, Held<Root>>,
-    /// The newest believed, complete or not. All of them verify under what stands above them now.
+    /// The newest believed, complete or not. Both verify under what stands above them now.
     timestamp: Option<Held<Timestamp>>,
     snapshot: Option<Held<Snapshot>>,
-    roles: BTreeMap<Role, Held<Targets>>,
+    /// The newest files of targets roles. What of them counts, the [`Tree`] says.
+    roles: BTreeMap<Role, RoleFile>,
     complete: Option<CompleteSet>,
 }
 
@@ -92,6 +100,9 @@ pub enum Accepted {
     New,
     /// It was believed already.
     AlreadyKnown,
+    /// The snapshot names it, and nobody who delegates to its role vouches for it: it says nothing, and is not needed
+    /// any more. It is kept, because others need it to come to the same verdict.
+    Disowned,
 }
 
 impl TrustedSet {
@@ -178,8 +189,12 @@ impl TrustedSet {
         let Some(snapshot) = self.newest_snapshot() else {
             return vec![Need::of(Role::Snapshot, timestamp.signed.body.snapshot(), limits::SNAPSHOT_BYTES_MAX)];
         };
-        let (_, missing) = self.delegation_tree(snapshot);
-        missing
+        self.tree(snapshot).missing
+    }
+
+    /// The roles of the newest snapshot whose files are here, and for which nobody who delegates to them vouches.
+    pub fn disowned(&self) -> Vec<Role> {
+        self.newest_snapshot().map_or_else(Vec::new, |snapshot| self.tree(snapshot).disowned.into_keys().collect())
     }
 
     /// Who says what about a path, as far as the newest files are here. Unlike [`TrustedSet::needs`] it asks for no
@@ -190,14 +205,16 @@ impl TrustedSet {
             None => Resolution::Broken(role),
         };
         let Some(snapshot) = self.newest_snapshot() else { return need(Role::Snapshot) };
-        let Some(top) = self.newest_targets(snapshot, &Role::Targets) else { return need(Role::Targets) };
+        let tree = self.tree(snapshot);
+        let Some(top) = tree.vouched.get(&Role::Targets) else { return need(Role::Targets) };
         let open = |edge: Edge<'_>| {
             let role = edge.role();
-            let Some(file) = snapshot.signed.body.file(&role) else { return Err(Resolution::Broken(role)) };
-            match self.newest_targets(snapshot, &role) {
-                Some(held) if edge.vouches_for(held) => Ok(&held.signed.body),
-                Some(_) => Err(Resolution::Broken(role)),
-                None => Err(Resolution::Needs(Need::of(role, file, limits::TARGETS_BYTES_MAX))),
+            match tree.vouched.get(&role).filter(|file| file.is_vouched_for(&[edge.warrant()])) {
+                Some(file) => Ok(&file.signed.body),
+                None => Err(match tree.missing.iter().find(|need| need.role == role) {
+                    Some(need) => Resolution::Needs(need.clone()),
+                    None => Resolution::Broken(role),
+                }),
             }
         };
         match search(&top.signed.body, path, open) {
@@ -215,7 +232,7 @@ impl TrustedSet {
             Role::Snapshot => self.offer_snapshot(bytes),
             Role::Targets | Role::Delegated(_) => self.offer_targets(role, bytes),
         }?;
-        if accepted == Accepted::New && self.needs().is_empty() {
+        if accepted != Accepted::AlreadyKnown {
             self.complete_newest();
         }
         Ok(accepted)
@@ -230,7 +247,7 @@ impl TrustedSet {
             Role::Timestamp => pick(version, complete.map(|set| &set.timestamp), self.timestamp.as_ref()),
             Role::Snapshot => pick(version, complete.map(|set| &set.snapshot), self.snapshot.as_ref()),
             Role::Targets | Role::Delegated(_) => {
-                pick(version, complete.and_then(|set| set.roles.get(role)), self.roles.get(role))
+                pick(version, complete.and_then(|set| set.file(role)), self.roles.get(role).map(Deref::deref))
             }
         }
     }
@@ -256,17 +273,19 @@ impl TrustedSet {
 
         let revoked = |role| !trusted.signed.body.keys_of(&role).is_subset(&envelope.signed.body.keys_of(&role));
         let forget_floors = revoked(Role::Timestamp) || revoked(Role::Snapshot);
+        let [before, after] = [&trusted.signed.body, &envelope.signed.body];
+        let files = [Role::Timestamp, Role::Snapshot, Role::Targets];
+        let who_signs_changes = files.iter().any(|role| before.warrant(role).digest() != after.warrant(role).digest());
         let root = Held::new(bytes, envelope);
         if forget_floors {
             self.timestamp = None;
             self.snapshot = None;
             self.complete = None;
         }
-        self.timestamp.take_if(|held| !held.is_authorised(&Role::Timestamp, &root));
-        self.snapshot.take_if(|held| !held.is_authorised(&Role::Snapshot, &root));
-        self.complete.take_if(|complete| !complete.is_authorised(&root));
-        if self.roles.get(&Role::Targets).is_some_and(|held| !held.is_authorised(&Role::Targets, &root)) {
-            self.roles.clear();
+        if who_signs_changes {
+            self.timestamp.take_if(|held| !held.is_authorised(&Role::Timestamp, &root));
+            self.snapshot.take_if(|held| !held.is_authorised(&Role::Snapshot, &root));
+            self.complete.take_if(|complete| !complete.is_authorised(&root));
         }
         self.roots.insert(found, root);
         Ok(Accepted::New)
@@ -317,7 +336,9 @@ impl TrustedSet {
                 }
             }
         }
-        self.snapshot = Some(Held::new(bytes, envelope));
+        let snapshot = Held::new(bytes, envelope);
+        self.roles.retain(|role, file| snapshot.signed.body.file(role).is_some_and(|named| file.is(named)));
+        self.snapshot = Some(snapshot);
         Ok(Accepted::New)
     }
 
@@ -325,46 +346,34 @@ impl TrustedSet {
         let early = |missing| Rejection::Early { role: role.clone(), missing };
         let unknown = || Rejection::UnknownRole { role: role.clone() };
         let snapshot = self.newest_snapshot().ok_or_else(|| early(Role::Snapshot))?;
-        let file = snapshot.signed.body.file(role).ok_or_else(unknown)?;
-        if self.roles.get(role).is_some_and(|held| *held.bytes == *bytes && held.is(file)) {
+        let named = snapshot.signed.body.file(role).ok_or_else(unknown)?;
+        let tree = self.tree(snapshot);
+        let warrants = tree.warrants(role);
+        if warrants.is_empty() {
+            return Err(tree.missing.into_iter().next().map_or_else(unknown, |need| early(need.role)));
+        }
+        let is_judged = |file: &RoleFile| warrants.iter().all(|warrant| file.verdict(warrant).is_some());
+        if self.roles.get(role).is_some_and(|file| *file.bytes == *bytes && file.is(named) && is_judged(file)) {
             return Ok(Accepted::AlreadyKnown);
         }
-        let (tree, missing) = self.delegation_tree(snapshot);
-        let edges = tree.iter().flat_map(|(name, held)| held.signed.body.edges(name));
-        let delegated = edges.filter(|edge| edge.delegation.name == role.name());
-        let mut authorities: Vec<_> = delegated.map(|edge| (&edge.delegation.authority, edge.keys)).collect();
-        if *role == Role::Targets {
-            authorities = vec![(self.root().body.authority(role), &self.root().body.keys)];
-        }
-        if authorities.is_empty() {
-            return Err(missing.into_iter().next().map_or_else(unknown, |need| early(need.role)));
-        }
-        let envelope = parse_named::<Targets>(role, bytes, file)?;
-        // One delegator that vouches for it is enough to keep it; a search asks the one that it came from.
-        let mut verdicts = authorities.into_iter().map(|(authority, keys)| verify(&envelope, authority, keys));
-        let first = verdicts.next().unwrap_or(Err(SignatureError::Unsigned));
-        first
-            .or_else(|first| if verdicts.any(|verdict| verdict.is_ok()) { Ok(()) } else { Err(first) })
-            .map_err(|source| Rejection::Signatures { role: role.clone(), source })?;
-        self.roles.insert(role.clone(), Held::new(bytes, envelope));
-        self.drop_disowned();
-        Ok(Accepted::New)
-    }
-
-    /// Forgets the files of roles for which nobody vouches any more.
-    fn drop_disowned(&mut self) {
-        let mut vouched = BTreeSet::from([Role::Targets]);
-        let mut pending = vec![Role::Targets];
-        while let Some(role) = pending.pop() {
-            for edge in self.roles.get(&role).iter().flat_map(|held| held.signed.body.edges(role.name())) {
-                let child = edge.role();
-                if !vouched.contains(&child) && self.roles.get(&child).is_some_and(|held| edge.vouches_for(held)) {
-                    vouched.insert(child.clone());
-                    pending.push(child);
-                }
+        let envelope = parse_targets(role, bytes, named)?;
+        let (file, fault) = RoleFile::judge(bytes, envelope, warrants);
+        // One delegator that vouches for it is enough to believe it; a search asks the one that it came from.
+        let fault = fault.filter(|_| !file.is_vouched_for(warrants));
+        if let Some(source) = fault {
+            let role = role.clone();
+            if role == Role::Targets || named.hashes.is_none() {
+                return Err(Rejection::Signatures { role, source });
             }
+            let in_use = self.complete.as_ref().and_then(|set| set.roles.get(&role));
+            if in_use.is_some_and(|file| file.is_vouched_for(warrants)) {
+                return Err(Rejection::Disowned { role, version: named.version, source });
+            }
+            self.roles.insert(role, file);
+            return Ok(Accepted::Disowned);
         }
-        self.roles.retain(|role, _| vouched.contains(role));
+        self.roles.insert(role.clone(), file);
+        Ok(Accepted::New)
     }
 
     fn check_top_level<B>(&self, role: &Role, envelope: &Envelope<B>) -> Result<(), Rejection> {
@@ -384,41 +393,18 @@ impl TrustedSet {
         self.snapshot.as_ref().filter(|held| held.is(named))
     }
 
-    /// The targets file of a role that belongs to `snapshot`, if it is here.
-    fn newest_targets(&self, snapshot: &Held<Snapshot>, role: &Role) -> Option<&Held<Targets>> {
-        let named = snapshot.signed.body.file(role)?;
-        self.roles.get(role).filter(|held| held.is(named))
+    fn tree<'a>(&'a self, snapshot: &'a Held<Snapshot>) -> Tree<'a> {
+        Tree::grow(&self.root().body, &snapshot.signed.body, &self.roles)
     }
 
-    /// All roles from the top-level targets down, each before those to which it delegates: the files that are here by
-    /// name, and those that are missing. Of so many delegations as a search follows at most.
-    fn delegation_tree<'a>(&'a self, snapshot: &Held<Snapshot>) -> (Vec<(&'a str, &'a Held<Targets>)>, Vec<Need>) {
-        let (mut held, mut missing) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::from([Role::Targets]);
-        let mut pending = VecDeque::from([Role::Targets]);
-        while let Some(role) = pending.pop_front() {
-            let Some(file) = snapshot.signed.body.file(&role) else { continue };
-            let Some((role, found)) = self.roles.get_key_value(&role).filter(|(_, held)| held.is(file)) else {
-                missing.push(Need::of(role, file, limits::TARGETS_BYTES_MAX));
-                continue;
-            };
-            held.push((role.name(), found));
-            for child in found.signed.body.edges(role.name()).map(|edge| edge.role()) {
-                if seen.len() <= limits::DELEGATIONS_MAX && seen.insert(child.clone()) {
-                    pending.push_back(child);
-                }
-            }
-        }
-        (held, missing)
-    }
-
-    /// Puts the newest files, all of which are here, in use.
+    /// Puts the newest files in use, if all of them are here.
     fn complete_newest(&mut self) {
         let (Some(timestamp), Some(snapshot)) = (&self.timestamp, self.newest_snapshot()) else { return };
-        // A role that left the snapshot may still be held; it belongs to no set any more.
-        let (tree, _) = self.delegation_tree(snapshot);
-        let roles = tree.into_iter().map(|(name, held)| (Role::from_name(name), held.clone())).collect();
-        self.complete = Some(CompleteSet::new(timestamp.clone(), snapshot.clone(), roles));
+        let tree = self.tree(snapshot);
+        if tree.missing.is_empty() {
+            let before = self.complete.as_ref();
+            self.complete = Some(CompleteSet::new(timestamp.clone(), snapshot.clone(), &tree, before));
+        }
     }
 }
 
@@ -430,7 +416,7 @@ impl std::fmt::Debug for Head {
 }
 
 impl Need {
-    fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
+    pub(super) fn of(role: Role, file: &FileMeta, bytes_max: u64) -> Self {
         let bytes_max = file.length.map_or(bytes_max, |length| length.min(bytes_max));
         Need { role, version: Some(file.version), bytes_max }
     }
@@ -456,6 +442,16 @@ fn parse_named<B: Body>(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<E
         (true, _) => Ok(envelope),
         (false, true) => Err(Rejection::Misnamed { role, expected, found }),
         (false, false) => Err(Rejection::OtherVersion { role, expected, found }),
+    }
+}
+
+/// The file of a targets role. One of a delegated role that its keys signed, and that cannot be followed, says nothing.
+fn parse_targets(role: &Role, bytes: &[u8], named: &FileMeta) -> Result<Envelope<Targets>, Rejection> {
+    match parse_named(role, bytes, named) {
+        Err(refused @ Rejection::Unreadable { .. }) if *role != Role::Targets && named.hashes.is_some() => {
+            parse_silent(bytes).ok().filter(|file| file.signed.version == named.version).ok_or(refused)
+        }
+        parsed => parsed,
     }
 }
 

@@ -3,7 +3,26 @@
 use super::envelope::Envelope;
 use super::key::{Key, PublicKey};
 use super::metadata::Authority;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Who must have signed a file.
+#[derive(Clone, Copy)]
+pub struct Warrant<'a> {
+    /// Ids of keys, and how many of them.
+    pub authority: &'a Authority,
+    /// Keys by id, perhaps beside others.
+    pub keys: &'a BTreeMap<String, Key>,
+}
+
+impl Warrant<'_> {
+    /// What a verdict by this warrant may be kept under: equal for equal keys and thresholds.
+    pub fn digest(&self) -> [u8; 32] {
+        let keys: Vec<Option<&Key>> = self.authority.keyids.iter().map(|id| self.keys.get(id)).collect();
+        let text = serde_json::to_vec(&(self.authority, keys)).expect("metadata types serialise to JSON");
+        Sha256::digest(text).into()
+    }
+}
 
 /// Why a file does not bear the signatures that it needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,16 +63,13 @@ pub fn verify<B>(
         let signature = envelope.signatures.get(keyid).filter(|signature| !signature.is_empty());
         let key = keys.get(keyid).and_then(Key::public_key);
         let (Some(signature), Some(key)) = (signature, key) else { continue };
-        if is_signature(signature, &key, &envelope.canonical) {
-            valid.insert(key.bytes().to_vec());
-        } else {
+        if !is_signature(signature, &key, &envelope.canonical) {
             forged = Some(keyid);
+        } else if valid.insert(key.bytes().to_vec()) && valid.len() as u64 >= authority.threshold {
+            return Ok(()); // Each further check would take as long as to hash the file.
         }
     }
     let valid = valid.len() as u64;
-    if valid >= authority.threshold {
-        return Ok(());
-    }
     Err(match forged {
         Some(keyid) => SignatureError::Forged { keyid: keyid.chars().take(80).collect() },
         None if envelope.signatures.values().all(String::is_empty) => SignatureError::Unsigned,

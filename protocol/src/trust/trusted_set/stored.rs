@@ -1,7 +1,6 @@
 //! A trusted set on its way to a disk and back.
 
 use super::{Held, TrustedSet, parse};
-use crate::trust::Accepted;
 use crate::trust::metadata::Snapshot;
 use crate::trust::rejection::Rejection;
 use crate::trust::role::Role;
@@ -28,15 +27,15 @@ impl TrustedSet {
             store(root, &Role::Root, &mut files);
         }
         // The complete set first: a newer file of the same version can be fetched again.
-        for (timestamp, snapshot, roles) in self
-            .complete
-            .iter()
-            .map(|set| (Some(&set.timestamp), Some(&set.snapshot), &set.roles))
-            .chain([(self.timestamp.as_ref(), self.snapshot.as_ref(), &self.roles)])
-        {
+        let complete = self.complete.iter().map(|set| {
+            let roles = set.roles.iter().chain(&set.disowned).collect::<Vec<_>>();
+            (Some(&set.timestamp), Some(&set.snapshot), roles)
+        });
+        let newest = (self.timestamp.as_ref(), self.snapshot.as_ref(), self.roles.iter().collect());
+        for (timestamp, snapshot, roles) in complete.chain([newest]) {
             timestamp.inspect(|held| store(held, &Role::Timestamp, &mut files));
             snapshot.inspect(|held| store(held, &Role::Snapshot, &mut files));
-            roles.iter().for_each(|(role, held)| store(held, role, &mut files));
+            roles.into_iter().for_each(|(role, file)| store(file, role, &mut files));
         }
         files.into_iter().collect()
     }
@@ -64,18 +63,13 @@ impl TrustedSet {
         for root in roots.values() {
             let _ = self.offer(&Role::Root, root.as_ref());
         }
-        // At most two timestamps were stored: the complete set's, and a newer one. Each picks, by
-        // version and hash, the files that belong to it; `Role`'s order is that of the chain.
+        // At most two timestamps were stored: the complete set's, and a newer one.
         for timestamp in timestamps.values() {
             let _ = self.offer(&Role::Timestamp, timestamp.as_ref());
-            // A role may stand before the one that delegates to it.
-            let mut progress = true;
-            while progress {
-                let files =
-                    stored.iter().flat_map(|(role, versions)| versions.values().map(move |bytes| (role, bytes)));
-                let taken = files.filter(|(role, bytes)| matches!(self.offer(role, bytes.as_ref()), Ok(Accepted::New)));
-                progress = taken.count() > 0;
-            }
+            while self.needs().iter().any(|need| {
+                let bytes = need.version.and_then(|version| stored.get(&need.role)?.get(&version));
+                bytes.is_some_and(|bytes| self.offer(&need.role, bytes.as_ref()).is_ok())
+            }) {}
         }
         if let Some((_, newest)) = stored.get(&Role::Snapshot).and_then(BTreeMap::last_key_value) {
             self.restore_floor(newest.as_ref());
@@ -109,6 +103,7 @@ fn parse_stored_name(name: &str) -> Option<(u64, Role)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::Accepted;
     use crate::trust::sample::{Sample, os};
     use proptest::prelude::*;
 

@@ -1,0 +1,76 @@
+//! A targets file as a snapshot names it, with the verdicts of those who delegate to its role.
+//!
+//! The snapshot says which bytes a role's file has, and each delegator whether they count: a role may have several
+//! delegators, each with keys of its own. A verdict hangs on nothing but the file and the keys that must sign, so it is
+//! reached once and kept: to check a signature takes as long as to read the file.
+
+use super::envelope::{Body, Envelope, MetadataError, Signed};
+use super::held::Held;
+use super::metadata::Targets;
+use super::verify::{SignatureError, Warrant, verify};
+use crate::limits;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+/// A targets file and whether its delegators vouch for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleFile {
+    held: Held<Targets>,
+    /// By [`Warrant::digest`].
+    verdicts: BTreeMap<[u8; 32], bool>,
+}
+
+impl RoleFile {
+    /// Judges a file by the word of every delegator that is known. Also tells what the first of those who do not vouch
+    /// for it misses.
+    pub fn judge(bytes: &[u8], envelope: Envelope<Targets>, warrants: &[Warrant]) -> (Self, Option<SignatureError>) {
+        let verdicts: Vec<_> = warrants
+            .iter()
+            .map(|warrant| (warrant.digest(), verify(&envelope, warrant.authority, warrant.keys)))
+            .collect();
+        let held = Held::new(bytes, envelope);
+        let kept = verdicts.iter().map(|(digest, verdict)| (*digest, verdict.is_ok())).collect();
+        let fault = verdicts.into_iter().find_map(|(_, verdict)| verdict.err());
+        (RoleFile { held, verdicts: kept }, fault)
+    }
+
+    /// Whether who delegates so vouches for the file; nothing if that was not asked yet.
+    pub fn verdict(&self, warrant: &Warrant) -> Option<bool> {
+        self.verdicts.get(&warrant.digest()).copied()
+    }
+
+    /// Whether one of these delegators vouches for it.
+    pub fn is_vouched_for(&self, warrants: &[Warrant]) -> bool {
+        warrants.iter().any(|warrant| self.verdict(warrant) == Some(true))
+    }
+}
+
+impl Deref for RoleFile {
+    type Target = Held<Targets>;
+
+    fn deref(&self) -> &Held<Targets> {
+        &self.held
+    }
+}
+
+/// What is read of a targets file that cannot be followed: nothing. So a role that states what this code does not
+/// follow has said nothing, and nobody waits for another file of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Silence {}
+
+impl Body for Silence {
+    const TYPE: &'static str = Targets::TYPE;
+    const BYTES_MAX: u64 = limits::TARGETS_BYTES_MAX;
+
+    fn check(&self) -> Result<(), MetadataError> {
+        Ok(())
+    }
+}
+
+/// A targets file whose form is right, with nothing in it.
+pub fn parse_silent(bytes: &[u8]) -> Result<Envelope<Targets>, MetadataError> {
+    let Envelope { signatures, canonical, signed } = Envelope::<Silence>::parse(bytes)?;
+    let signed = Signed::new(signed.version, signed.expires, Targets::default());
+    Ok(Envelope { signatures, canonical, signed })
+}
