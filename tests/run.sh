@@ -38,17 +38,17 @@ fi
 step "format"
 cargo fmt --all --check
 step "lints"
-cargo clippy --workspace --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 step "documents of the code"
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --workspace
 step "tests"
 rm -f "$skipped"
-cargo build --workspace
-cargo test --workspace
+cargo build --locked --workspace
+cargo test --locked --workspace
 
 step "the same trace in debug and release"
 scenario=simulator/scenarios/classroom.toml
-trace() { cargo run --quiet "$@" -p simulator -- run "$scenario" --rng-seed 7 --out "$CARGO_TARGET_DIR/trace" | grep '^trace'; }
+trace() { cargo run --locked --quiet "$@" -p simulator -- run "$scenario" --rng-seed 7 --out "$CARGO_TARGET_DIR/trace" | grep '^trace'; }
 debug=$(trace) release=$(trace --release)
 echo "debug:   $debug"
 echo "release: $release"

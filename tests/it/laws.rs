@@ -3,13 +3,14 @@
 //!
 //! A rule is a function from a file to the breaches in it, and stands beside a test that shows it at
 //! work on a small bad example. Rules on imports are in [`imports`], on habits of code in [`habits`],
-//! on documents in [`documents`]; [`code`] tells code from comments and strings, [`workspace`] reads
+//! on documents in [`documents`], on other people's code in [`supplies`]; [`code`] tells code from comments and strings, [`workspace`] reads
 //! the files.
 
 mod code;
 mod documents;
 mod habits;
 mod imports;
+mod supplies;
 mod workspace;
 
 use std::fmt;
@@ -136,6 +137,23 @@ fn every_decision_is_listed_in_the_architecture() {
 fn no_file_names_the_host_of_a_package_registry() {
     let files = workspace::all_files();
     uphold(files.iter().flat_map(|File { path, text }| documents::registry_host(path, text)).collect());
+}
+
+/// What `cargo tree` lists of the packages that are built into a device's program.
+fn built_in(options: &[&str]) -> String {
+    let arguments = ["tree", "--frozen", "--package", "node", "--edges", "normal,build", "--prefix", "none"];
+    let tree = Command::new(env!("CARGO")).args(arguments).args(options).current_dir(root()).output().unwrap();
+    assert!(tree.status.success(), "cargo tree failed: {}", String::from_utf8_lossy(&tree.stderr));
+    String::from_utf8_lossy(&tree.stdout).into_owned()
+}
+
+#[test]
+fn what_others_wrote_is_locked_and_licensed_and_there_once() {
+    let lock = workspace::file("Cargo.lock").text;
+    uphold(supplies::strange_source(&lock, &["protocol", "node", "simulator", "tests"]));
+    uphold(supplies::strange_licence(&built_in(&["--format", "{p}|{l}"])));
+    uphold(supplies::two_versions(&built_in(&["--duplicates", "--depth", "0"])));
+    uphold(supplies::unlocked(&workspace::file("tests/run.sh").text));
 }
 
 #[test]
