@@ -26,9 +26,9 @@ pub const DELEGATIONS_MAX: usize = 32;
 /// Delegations that are followed beneath each role that the top-level targets delegates to; their files together have as
 /// much room as one file may have. So the holder of one vendor's key costs a device two files of the largest size.
 pub const DELEGATIONS_BENEATH_MAX: usize = DELEGATIONS_PER_FILE_MAX;
-/// Steps of one search for a path, of some nanoseconds each: room for 256 delegations with a dozen patterns, and not for
-/// patterns that only cost time.
-pub const SEARCH_STEPS_MAX: u32 = 4096;
+/// Steps of one search for a path, of some nanoseconds each: room for 256 vendors with a pattern each, or for the hash
+/// bins of one, and not for patterns that only cost time.
+pub const SEARCH_STEPS_MAX: u32 = 1536;
 /// Delegations that one targets file may state: as many hash bins as repositories have, of which a search visits one.
 pub const DELEGATIONS_PER_FILE_MAX: usize = 256;
 /// Roots after the first: one a month for twenty years. Only the root's own keys could make more.

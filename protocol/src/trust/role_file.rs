@@ -25,14 +25,16 @@ impl RoleFile {
     /// Judges a file by the word of every delegator that is known. Also tells what the first of those who do not vouch
     /// for it misses.
     pub fn judge(bytes: &[u8], envelope: Envelope<Targets>, warrants: &[Warrant]) -> (Self, Option<SignatureError>) {
-        let verdicts: Vec<_> = warrants
-            .iter()
-            .map(|warrant| (warrant.digest(), verify(&envelope, warrant.authority, warrant.keys)))
-            .collect();
-        let held = Held::new(bytes, envelope);
-        let kept = verdicts.iter().map(|(digest, verdict)| (*digest, verdict.is_ok())).collect();
-        let fault = verdicts.into_iter().find_map(|(_, verdict)| verdict.err());
-        (RoleFile { held, verdicts: kept }, fault)
+        let (mut verdicts, mut fault) = (BTreeMap::new(), None);
+        for warrant in warrants {
+            verdicts.entry(warrant.digest()).or_insert_with(|| {
+                let verdict = verify(&envelope, warrant.authority, warrant.keys);
+                let is_good = verdict.is_ok();
+                fault = fault.take().or(verdict.err());
+                is_good
+            });
+        }
+        (RoleFile { held: Held::new(bytes, envelope), verdicts }, fault)
     }
 
     /// Whether who delegates so vouches for the file; nothing if that was not asked yet.

@@ -256,3 +256,26 @@ fn a_role_that_states_what_nobody_here_follows_has_said_nothing() {
     announce(&mut set, 1, meta(&files));
     assert!(matches!(offer(&mut set, &files[0]), Err(Rejection::Unreadable { .. })));
 }
+
+#[test]
+fn a_vendor_chooses_the_keys_of_a_role_once() {
+    let edges: [Edge; 2] = [("one", &[5], 1, "a/*"), ("two", &[5], 1, "a/*")];
+    let shared = |key: &'static [u8]| [("shared", key, 1, "a/*")];
+    let files = |second: &'static [u8]| {
+        [
+            named("targets", file(&[], &[("vendor", &[5], 1, "a/*")]), 4),
+            named("vendor", file(&[], &edges), 5),
+            named("one", file(&[], &shared(&[7])), 5),
+            named("two", file(&[], &shared(second)), 5),
+            named("shared", file(&[("a/x", 1)], &[]), 8),
+        ]
+    };
+    let mut set = new_device();
+    take(&mut set, 1, &files(&[8]));
+    assert_eq!((set.disowned(), lengths(&set)), (vec![role("shared")], vec![]));
+    let mut set = new_device();
+    let mut agreed = files(&[7]);
+    agreed[4] = named("shared", file(&[("a/x", 1)], &[]), 7);
+    take(&mut set, 1, &agreed);
+    assert_eq!((set.disowned(), lengths(&set)), (vec![], vec![("a/x", 1)]));
+}

@@ -49,16 +49,23 @@ impl<'a> Tree<'a> {
     fn grow_beneath(&mut self, channel: &'a str, file: &'a RoleFile) {
         let (mut delegations_left, mut bytes_left) = (DELEGATIONS_BENEATH_MAX, TARGETS_BYTES_MAX);
         let mut expanded = BTreeSet::from([channel]);
-        let mut paid = BTreeSet::from([channel]);
+        let mut chosen = BTreeMap::new();
         let mut pending = VecDeque::from([(channel, file)]);
         while let Some((name, file)) = pending.pop_front() {
             for edge in file.signed.body.edges(name).take(delegations_left) {
                 delegations_left -= 1;
-                let name = &*edge.delegation.name;
-                let bytes = if paid.contains(name) { 0 } else { self.bytes(&edge.role()) };
-                let Some(rest) = bytes_left.checked_sub(bytes) else { continue };
-                bytes_left = rest;
-                paid.insert(name);
+                let (name, digest) = (&*edge.delegation.name, edge.warrant().digest());
+                // Whoever chooses other keys for a role that he has delegated to already could let one file be checked
+                // against as many keys as he has delegations.
+                let known = chosen.get(name);
+                if known.is_some_and(|known| *known != digest) {
+                    continue;
+                }
+                if known.is_none() {
+                    let Some(rest) = bytes_left.checked_sub(self.bytes(&edge.role())) else { continue };
+                    bytes_left = rest;
+                    chosen.insert(name, digest);
+                }
                 if let Some(file) = self.follow_edge(edge)
                     && expanded.insert(name)
                 {
