@@ -24,14 +24,22 @@ pub struct DeskArguments {
 }
 
 impl DeskArguments {
+    /// What a verb was told that asks for the repository in another way.
+    pub fn new(repo: PathBuf, keys: Option<PathBuf>, pending: Option<PathBuf>) -> Self {
+        Self { repo, keys, pending }
+    }
+
+    /// The repository.
     pub fn repo(&self) -> &Path {
         &self.repo
     }
 
+    /// Where the keys are.
     pub fn keys(&self) -> PathBuf {
         self.keys.clone().unwrap_or_else(|| default_keys(&self.repo))
     }
 
+    /// The desk, with nobody else at it.
     pub fn open(&self) -> anyhow::Result<Desk> {
         Ok(Desk::open(&self.repo, &self.keys(), ask_password, now()?)?)
     }

@@ -261,7 +261,9 @@ mod tests {
         office.list("os/x_2.manifest").unwrap();
         office.does(|desk| desk.withdraw(&path("os/x_2.manifest"))).unwrap();
         let later = protocol::time::UnixTime(super::super::office::NOW.0 + 200 * 86_400);
-        office.at(later).unwrap().refresh().unwrap();
+        let desk = office.at(later).unwrap();
+        desk.refresh().and_then(|(here, _)| desk.put_out(here)).unwrap();
+        drop(desk);
         assert!(office.names().contains(&"4.os.json".to_owned()), "it was signed anew");
         assert_eq!(channel(&office).highest(), "2".parse().ok());
         let role = Role::Delegated("os".to_owned());

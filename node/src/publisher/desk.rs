@@ -130,24 +130,29 @@ impl Desk {
         self.draft(name, channel.as_ref(), channels, true)
     }
 
-    /// Says once more that what is listed is the newest: signs snapshot and timestamp anew, and targets files of which
-    /// half of the life is over.
-    pub fn refresh(&self) -> Result<Head, ListError> {
-        let (mut change, channels) = (Change::default(), self.channels());
+    /// Says once more that what is listed is the newest: snapshot and timestamp are signed anew with any change, even one
+    /// of nothing, and with it the targets files of which half of the life is over. Those come in two changes: what can be
+    /// signed here, and what has to be signed where its keys are, which may wait while the old files are valid.
+    pub fn refresh(&self) -> Result<(Change, Change), ListError> {
+        let (mut here, mut elsewhere, channels) = (Change::default(), Change::default(), self.channels());
         for delegated in &channels.0.roles {
             let role = Role::Delegated(delegated.name.clone());
             let Some(file) = complete(&self.set).role(&role).filter(|file| self.is_old(file)) else { continue };
-            if self.can_sign_anew(&role, &delegated.authority, file)? {
-                // A role that another program delegated to may have a name that no channel has.
-                match ChannelName::of_role(&delegated.name) {
-                    Some(name) => self.add(&mut change, &role, self.channel(&name)?.listing(), &channels),
-                    None => self.add(&mut change, &role, &file.body, &channels),
-                }
+            let change = if self.can_sign(&role, &delegated.authority)? { &mut here } else { &mut elsewhere };
+            // A role that another program delegated to may have a name that no channel has.
+            match ChannelName::of_role(&delegated.name) {
+                Some(name) => self.add(change, &role, self.channel(&name)?.listing(), &channels),
+                None => self.add(change, &role, &file.body, &channels),
             }
         }
-        self.add_top_level(&mut change, channels, false)?;
-        self.sign(&mut change)?;
-        self.put_out(change)
+        if self.is_old(self.top_level()) {
+            let authority = self.set.root().body.authority(&Role::Targets);
+            let change = if self.can_sign(&Role::Targets, authority)? { &mut here } else { &mut elsewhere };
+            self.add_top_level(change, channels);
+        }
+        self.sign(&mut here)?;
+        self.sign(&mut elsewhere)?;
+        Ok((here, elsewhere))
     }
 
     /// Puts out what enough have signed, with a snapshot and a timestamp, all of it at once.
@@ -180,7 +185,11 @@ impl Desk {
         if let Some(channel) = channel {
             self.add(&mut change, &Role::Delegated(name.role_name()), channel.listing(), &channels);
         }
-        self.add_top_level(&mut change, channels, channels_changed)?;
+        let (targets, authority) = (self.top_level(), self.set.root().body.authority(&Role::Targets));
+        let is_expired = targets.expires.unix_time() <= self.now;
+        if channels_changed || is_expired || (self.is_old(targets) && self.can_sign(&Role::Targets, authority)?) {
+            self.add_top_level(&mut change, channels);
+        }
         self.sign(&mut change)?;
         Ok(change)
     }
@@ -194,25 +203,18 @@ impl Desk {
         change.add(role.clone(), &signed, authority, &delegations.keys);
     }
 
-    /// Adds the top-level targets, if the channels changed or half of the life of the old ones is over.
-    fn add_top_level(&self, change: &mut Change, channels: Channels, changed: bool) -> Result<(), ListError> {
-        let (before, role, root) = (self.top_level(), Role::Targets, &self.set.root().body);
-        let authority = root.authority(&role);
-        if changed || (self.is_old(before) && self.can_sign_anew(&role, authority, before)?) {
-            let body = Targets { delegations: Some(channels.0), ..before.body.clone() };
-            let signed = Signed::new(before.version + 1, after(self.now, TARGETS_LIFE_S), body);
-            change.add(role, &signed, authority, &root.keys);
-        }
-        Ok(())
+    /// Adds the top-level targets under their next version.
+    fn add_top_level(&self, change: &mut Change, Channels(delegations): Channels) {
+        let (before, root) = (self.top_level(), &self.set.root().body);
+        let body = Targets { delegations: Some(delegations), ..before.body.clone() };
+        let signed = Signed::new(before.version + 1, after(self.now, TARGETS_LIFE_S), body);
+        change.add(Role::Targets, &signed, root.authority(&Role::Targets), &root.keys);
     }
 
-    /// Whether a file that is old can be signed anew here. It need not be while it is valid: its keys may lie in a drawer.
-    fn can_sign_anew(&self, role: &Role, authority: &Authority, file: &Signed<Targets>) -> Result<bool, KeyError> {
+    /// Whether enough keys are here. They may lie in a drawer.
+    fn can_sign(&self, role: &Role, authority: &Authority) -> Result<bool, KeyError> {
         match self.keys.signers(role, authority) {
-            Err(missing @ KeyError::TooFew { .. }) if file.expires.unix_time() > self.now => {
-                tracing::warn!("the {role} metadata expires on {}, and was not signed anew: {missing}", file.expires);
-                Ok(false)
-            }
+            Err(KeyError::TooFew { .. }) => Ok(false),
             keys => keys.map(|_| true),
         }
     }

@@ -3,7 +3,7 @@
 use super::super::edition::DAY_S;
 use super::super::files::{ReadError, read};
 use super::super::founding::{CreateError, create};
-use super::super::keys::KeyError;
+use super::super::keys::{KeyError, no_password, read_key};
 use super::super::office::{NOW, Office, target};
 use super::*;
 use protocol::trust::Freshness;
@@ -185,7 +185,7 @@ fn a_repository_to_which_nothing_is_published_stays_fresh() {
     office.list("os/x_1.manifest").unwrap();
     let later = |days: i64| UnixTime(NOW.0 + days * DAY_S);
     for days in (60..600).step_by(60) {
-        office.at(later(days)).unwrap().refresh().unwrap();
+        assert!(refresh(&office, later(days)).parts().is_empty());
         let set = office.served();
         assert!(matches!(set.freshness(later(days + 60)), Freshness::Fresh { .. }), "day {days}");
         assert_eq!(office.paths(), ["os/x_1.manifest"]);
@@ -194,11 +194,31 @@ fn a_repository_to_which_nothing_is_published_stays_fresh() {
     // After 240 and 480 days, when more than half of the 365 were over.
     let signed = |version: u64| names.contains(&format!("{version}.os.json"));
     assert!(signed(3) && !signed(4), "{names:?}");
-    // With the channel's key in a drawer it stays fresh for as long as what that key signed last.
+}
+
+/// Refreshes what can be refreshed; what cannot comes back.
+fn refresh(office: &Office, now: UnixTime) -> Change {
+    let desk = office.at(now).unwrap();
+    let (here, elsewhere) = desk.refresh().unwrap();
+    desk.put_out(here).unwrap();
+    elsewhere
+}
+
+#[test]
+fn a_channel_whose_key_lies_in_a_drawer_stays_fresh_for_as_long_as_what_it_signed_last() {
+    let office = Office::new();
+    office.list("os/x_1.manifest").unwrap();
+    let drawer = read_key(&office.keys().join("os.pem"), no_password).unwrap();
     fs::remove_file(office.keys().join("os.pem")).unwrap();
-    office.at(later(600)).unwrap().refresh().unwrap();
-    assert!(matches!(office.served().freshness(later(689)), Freshness::Fresh { .. }));
-    assert!(matches!(office.at(later(845)).unwrap().refresh(), Err(ListError::Key(KeyError::TooFew { .. }))));
+    let later = |days: i64| UnixTime(NOW.0 + days * DAY_S);
+    assert!(refresh(&office, later(100)).parts().is_empty());
+    let mut elsewhere = Change::read(&refresh(&office, later(300)).bytes()).unwrap();
+    assert!(matches!(office.served().freshness(later(364)), Freshness::Fresh { .. }));
+    assert!(matches!(office.served().freshness(later(365)), Freshness::Stale { role: Role::Delegated(_), .. }));
+    elsewhere.sign(&drawer).unwrap();
+    office.at(later(301)).unwrap().put_out(elsewhere).unwrap();
+    assert!(matches!(office.served().freshness(later(390)), Freshness::Fresh { .. }));
+    assert_eq!(office.paths(), ["os/x_1.manifest"]);
 }
 
 #[test]
