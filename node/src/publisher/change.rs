@@ -28,7 +28,7 @@ pub enum ChangeError {
     #[error("it is no pending change; a draft of a root is signed with: homeroom root sign")]
     Unreadable(#[from] serde_json::Error),
     /// A file in it is none.
-    #[error("it holds no {role} metadata where it says so")]
+    #[error("its {role} metadata is none that a device would read")]
     Metadata {
         /// The role.
         role: Role,
@@ -73,18 +73,19 @@ struct Written {
 }
 
 impl Change {
-    /// Adds a file that nobody has signed yet, and that `authority` may, whose keys are among `keys`.
+    /// Adds a file that nobody has signed yet, and that `authority` may, whose keys are among `keys`. It may have grown
+    /// beyond what devices read.
     pub fn add<B: Body>(
         &mut self,
         role: Role,
         signed: &Signed<B>,
         authority: &Authority,
         keys: &BTreeMap<String, Key>,
-    ) {
+    ) -> Result<(), ChangeError> {
         let keys = keys.iter().filter(|(id, _)| authority.keyids.contains(id));
         let keys = keys.map(|(id, key)| (id.clone(), key.clone())).collect();
-        let part = Part::read(role, authority.clone(), keys, sign(signed, &[]));
-        self.parts.push(part.expect("what is made here is metadata"));
+        self.parts.push(Part::read(role, authority.clone(), keys, sign(signed, &[]))?);
+        Ok(())
     }
 
     /// Reads a pending change.
@@ -95,8 +96,7 @@ impl Change {
             if role != Role::Targets {
                 check_delegated_name(role.name())?;
             }
-            let file = serde_json::to_vec(&file)?;
-            Part::read(role.clone(), authority, keys, file).map_err(|source| ChangeError::Metadata { role, source })
+            Part::read(role, authority, keys, serde_json::to_vec(&file)?)
         };
         Ok(Self { parts: written.into_iter().map(part).collect::<Result<_, _>>()? })
     }
@@ -142,8 +142,9 @@ impl Part {
         authority: Authority,
         keys: BTreeMap<String, Key>,
         bytes: Vec<u8>,
-    ) -> Result<Self, MetadataError> {
-        let Envelope { signed, .. } = Envelope::<Targets>::parse(&bytes)?;
+    ) -> Result<Self, ChangeError> {
+        let read = Envelope::<Targets>::parse(&bytes);
+        let Envelope { signed, .. } = read.map_err(|source| ChangeError::Metadata { role: role.clone(), source })?;
         Ok(Self { role, signed, authority, keys, bytes })
     }
 

@@ -14,7 +14,7 @@ use protocol::time::UnixTime;
 use protocol::trust::complete_set::CompleteSet;
 use protocol::trust::envelope::{Body, Signed};
 use protocol::trust::key::Key;
-use protocol::trust::metadata::{Authority, Targets};
+use protocol::trust::metadata::{Authority, DelegatedRole, Targets};
 use protocol::trust::{Head, Role, Target, TrustedSet};
 use std::path::{Path, PathBuf};
 
@@ -141,14 +141,14 @@ impl Desk {
             let change = if self.can_sign(&role, &delegated.authority)? { &mut here } else { &mut elsewhere };
             // A role that another program delegated to may have a name that no channel has.
             match ChannelName::of_role(&delegated.name) {
-                Some(name) => self.add(change, &role, self.channel(&name)?.listing(), &channels),
-                None => self.add(change, &role, &file.body, &channels),
+                Some(name) => self.add(change, &role, self.channel(&name)?.listing(), &channels, delegated)?,
+                None => self.add(change, &role, &file.body, &channels, delegated)?,
             }
         }
         if self.is_old(self.top_level()) {
             let authority = self.set.root().body.authority(&Role::Targets);
             let change = if self.can_sign(&Role::Targets, authority)? { &mut here } else { &mut elsewhere };
-            self.add_top_level(change, channels);
+            self.add_top_level(change, channels)?;
         }
         self.sign(&mut here)?;
         self.sign(&mut elsewhere)?;
@@ -183,32 +183,38 @@ impl Desk {
     ) -> Result<Change, ListError> {
         let mut change = Change::default();
         if let Some(channel) = channel {
-            self.add(&mut change, &Role::Delegated(name.role_name()), channel.listing(), &channels);
+            let delegated = channels.get(name).ok_or_else(|| ChannelsError::Missing(name.clone()))?;
+            self.add(&mut change, &Role::Delegated(name.role_name()), channel.listing(), &channels, delegated)?;
         }
         let (targets, authority) = (self.top_level(), self.set.root().body.authority(&Role::Targets));
         let is_expired = targets.expires.unix_time() <= self.now;
         if channels_changed || is_expired || (self.is_old(targets) && self.can_sign(&Role::Targets, authority)?) {
-            self.add_top_level(&mut change, channels);
+            self.add_top_level(&mut change, channels)?;
         }
         self.sign(&mut change)?;
         Ok(change)
     }
 
     /// Adds a delegated role's file under its next version.
-    fn add<B: Body + Clone>(&self, change: &mut Change, role: &Role, body: &B, Channels(delegations): &Channels) {
-        let delegated = delegations.roles.iter().find(|delegated| delegated.name == role.name());
-        let authority = &delegated.expect("only what is delegated is drafted").authority;
+    fn add<B: Body + Clone>(
+        &self,
+        change: &mut Change,
+        role: &Role,
+        body: &B,
+        Channels(delegations): &Channels,
+        DelegatedRole { authority, .. }: &DelegatedRole,
+    ) -> Result<(), ChangeError> {
         let version = complete(&self.set).role(role).map_or(1, |before| before.version + 1);
         let signed = Signed::new(version, after(self.now, TARGETS_LIFE_S), body.clone());
-        change.add(role.clone(), &signed, authority, &delegations.keys);
+        change.add(role.clone(), &signed, authority, &delegations.keys)
     }
 
     /// Adds the top-level targets under their next version.
-    fn add_top_level(&self, change: &mut Change, Channels(delegations): Channels) {
+    fn add_top_level(&self, change: &mut Change, Channels(delegations): Channels) -> Result<(), ChangeError> {
         let (before, root) = (self.top_level(), &self.set.root().body);
         let body = Targets { delegations: Some(delegations), ..before.body.clone() };
         let signed = Signed::new(before.version + 1, after(self.now, TARGETS_LIFE_S), body);
-        change.add(Role::Targets, &signed, root.authority(&Role::Targets), &root.keys);
+        change.add(Role::Targets, &signed, root.authority(&Role::Targets), &root.keys)
     }
 
     /// Whether enough keys are here. They may lie in a drawer.

@@ -5,6 +5,8 @@ use super::super::keys::{KeyError, no_password};
 use super::super::office::{NOW, Office, key, target};
 use super::super::root::Draft;
 use super::*;
+use protocol::trust::metadata::TargetFile;
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -196,4 +198,20 @@ fn the_targets_wait_for_a_second_signature_and_releases_do_not() {
     too_few(list(&office, "more/x_1.manifest", &[]), 1);
     list(&office, "more/x_1.manifest", &[30]).unwrap();
     assert_eq!(office.paths(), ["more/x_1.manifest", "os/x_1.manifest", "os/x_2.manifest"]);
+}
+
+#[test]
+fn a_channel_that_grew_beyond_what_devices_read_is_told_so() {
+    let authority = Authority { keyids: vec![id(21)], threshold: 1 };
+    let keys = BTreeMap::from([(id(21), key(21).public())]);
+    let name = |number: u32| (format!("os/x_{number}.{}.manifest", "0".repeat(100)), file());
+    let targets = Targets { targets: (0..30_000).map(name).collect(), delegations: None };
+    let signed = Signed::new(1, after(NOW, TARGETS_LIFE_S), targets);
+    let refused = Change::default().add(Role::Delegated("os".into()), &signed, &authority, &keys);
+    assert!(matches!(refused, Err(ChangeError::Metadata { .. })), "{refused:?}");
+}
+
+fn file() -> TargetFile {
+    let hashes = BTreeMap::from([("sha256".to_owned(), "7".repeat(64))]);
+    TargetFile { length: 3, hashes, custom: None }
 }
