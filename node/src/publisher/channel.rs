@@ -216,10 +216,13 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::desk::ListError;
+    use super::super::change::Change;
+    use super::super::desk::{Desk, ListError};
+    use super::super::keys::{no_password, read_key};
     use super::super::office::{Office, target};
     use super::*;
     use protocol::trust::Head;
+    use protocol::trust::envelope::Signed;
     use serde_json::{Value, json};
 
     fn path(text: &str) -> TargetPath {
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_and_another_tool_leave_the_highest_version_there() {
+    fn a_refresh_keeps_the_highest_version_and_devices_read_the_file_as_any_other() {
         let office = Office::new();
         office.list("os/x_1.manifest").unwrap();
         office.list("os/x_2.manifest").unwrap();
@@ -269,6 +272,28 @@ mod tests {
         let role = Role::Delegated("os".to_owned());
         let (_, bytes) = office.served().metadata(&role, None).unwrap();
         assert!(Envelope::<Targets>::parse(&bytes).is_ok(), "devices read the file as any other");
+    }
+
+    #[test]
+    fn a_release_is_withdrawn_from_a_file_that_another_program_wrote() {
+        let office = Office::new();
+        office.list("os/x_1.manifest").unwrap();
+        office.list("os/x_2.manifest").unwrap();
+        let (set, role) = (office.served(), Role::Delegated("os".to_owned()));
+        let before = set.complete().unwrap().role(&role).unwrap();
+        let plain = Signed::new(before.version + 1, before.expires, before.body.clone());
+        let key = read_key(&office.keys().join("os.pem"), no_password).unwrap();
+        let write = |desk: &Desk| {
+            let (mut change, channels) = (Change::default(), desk.channels());
+            let authority = &channels.get(&"os".parse().unwrap()).unwrap().authority;
+            change.add(role.clone(), &plain, authority, &channels.0.keys)?;
+            change.sign(&key)?;
+            Ok(change)
+        };
+        office.does(write).unwrap();
+        assert!(channel(&office).listing.highest.is_none());
+        office.does(|desk| desk.withdraw(&path("os/x_2.manifest"))).unwrap();
+        assert_eq!(channel(&office).highest(), "2".parse().ok());
     }
 
     #[test]
