@@ -26,4 +26,5 @@ mod school;
 mod spoilt;
 mod stranger;
 mod trees;
+mod verdicts;
 mod withdrawn;

@@ -8,17 +8,19 @@ use super::code::{first_names, without_comments_and_strings, words};
 const HEAVY: [&str; 4] = ["tokio", "libp2p", "rusqlite", "mdns-sd"];
 
 /// Each outside library with the only places that may name it.
-const LIBRARIES: [(&str, &[&str]); 11] = [
+const LIBRARIES: [(&str, &[&str]); 13] = [
     ("ciborium", &["protocol/src/cbor.rs"]),
     ("clap", &["node/src/commands/", "node/examples/", "simulator/src/main.rs", "tests/bench/swarm/"]),
     ("ed25519_dalek", &["protocol/src/trust/"]),
     ("fastcdc", &["protocol/src/content/chunker.rs"]),
     ("indicatif", &["node/src/commands/"]),
-    ("jiff", &["node/src/quiet.rs"]),
+    ("jiff", &["node/src/quiet.rs", "tests/it/verdicts/"]),
+    ("libfuzzer_sys", &["tests/fuzz/"]),
     ("libp2p", &["node/src/net/"]),
     ("mdns_sd", &["node/src/discovery.rs"]),
     ("pep440_rs", &["protocol/src/content/version.rs"]),
     ("rusqlite", &["node/src/store/state.rs"]),
+    ("sigstore_tuf", &["tests/it/verdicts"]),
     ("zstd", &["protocol/src/content/encoding.rs"]),
 ];
 

@@ -1,0 +1,87 @@
+//! What our trusted set makes of a repository, taken through a refresh and searches as any TUF client is.
+
+use super::{Target, Verdict};
+use protocol::time::UnixTime;
+use protocol::trust::{Freshness, Need, Rejection, Resolution, Role, TrustedSet};
+use std::error::Error;
+use tests::forger::history::{NOW_S, Served};
+
+/// A client with our verifier.
+pub struct Ours {
+    set: TrustedSet,
+}
+
+/// The file that was refused, and why.
+type Refused = (String, String);
+
+impl Ours {
+    pub fn new(root: &[u8]) -> Result<Ours, String> {
+        TrustedSet::from_root(root).map(|set| Ours { set }).map_err(|why| in_words(&why))
+    }
+
+    pub fn set(&self) -> &TrustedSet {
+        &self.set
+    }
+
+    pub fn judge(&mut self, served: &Served, paths: &[&str]) -> Verdict<String> {
+        let refused = self.refresh(served).err();
+        let found =
+            if refused.is_none() { paths.iter().map(|path| self.find(path, served)).collect() } else { Vec::new() };
+        Verdict { trusted: (self.set.root().version, self.set.timestamp_version()), refused, found }
+    }
+
+    /// How fresh the newest set is, if all of it is served.
+    pub fn freshness(&self, served: &Served) -> Option<Freshness> {
+        let mut whole = Ours { set: self.set.clone() };
+        while let Some(need) = whole.set.needs().into_iter().next() {
+            whole.take(&need, served).ok()?;
+        }
+        Some(whole.set.freshness(UnixTime(NOW_S)))
+    }
+
+    /// In the order of the specification's section 5, up to the top-level targets.
+    fn refresh(&mut self, served: &Served) -> Result<(), Refused> {
+        loop {
+            let next = Role::Root.file_name(Some(self.set.root().version + 1));
+            let Some(bytes) = served.get(&next) else { break };
+            self.set.offer(&Role::Root, bytes).map_err(|why| (next, in_words(&why)))?;
+        }
+        self.take(&Need { role: Role::Timestamp, version: None, bytes_max: 0 }, served)?;
+        while let Some(need) = self.set.needs().into_iter().find(|need| need.role <= Role::Targets) {
+            self.take(&need, served)?;
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, path: &str, served: &Served) -> Result<Option<Target>, Refused> {
+        loop {
+            let need = match self.set.resolve(path) {
+                Resolution::File(file) => return Ok(Some((file.length, file.hashes.clone()))),
+                Resolution::Nothing => return Ok(None),
+                Resolution::Broken(role) => return Err((role.file_name(None), "broken".to_owned())),
+                Resolution::Needs(need) => need,
+            };
+            self.take(&need, served)?;
+        }
+    }
+
+    fn take(&mut self, need: &Need, served: &Served) -> Result<(), Refused> {
+        let name = need.role.file_name(need.version.filter(|_| self.set.root().body.consistent_snapshot));
+        let Some(bytes) = served.get(&name) else { return Err((name, "missing".to_owned())) };
+        match self.set.offer(&need.role, bytes) {
+            // The first timestamp of two is kept.
+            Ok(_) | Err(Rejection::Equivocation { .. }) => Ok(()),
+            Err(why) => Err((name, in_words(&why))),
+        }
+    }
+}
+
+fn in_words(why: &Rejection) -> String {
+    let mut words = why.to_string();
+    let mut cause = why.source();
+    while let Some(why) = cause {
+        words.push_str(&format!(": {why}"));
+        cause = why.source();
+    }
+    words
+}
