@@ -3,6 +3,10 @@
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use node::net::{Happening, Network};
+use protocol::id::{ManifestId, PeerId};
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::message::{Holdings, Message};
+use serde_bytes::ByteBuf;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, copy_bidirectional};
@@ -43,9 +47,13 @@ impl Wire {
     }
 }
 
-/// The next opening of a connection.
-async fn opened(network: &mut Network) {
-    while !matches!(network.next(true).await, Happening::Opened(_)) {}
+/// The next opening of a connection: to whom.
+async fn opened(network: &mut Network) -> PeerId {
+    loop {
+        if let Happening::Opened(peer) = network.next(true).await {
+            return peer;
+        }
+    }
 }
 
 #[tokio::test]
@@ -59,8 +67,8 @@ async fn whoever_answers_in_anothers_name_is_not_spoken_to() {
     let refused = async {
         tokio::select! {
             () = wire.carry() => true,
-            () = opened(&mut dialler) => false,
-            () = opened(&mut impostor) => false,
+            _ = opened(&mut dialler) => false,
+            _ = opened(&mut impostor) => false,
         }
     };
     assert!(timeout(DEADLINE, refused).await.unwrap(), "a peer with another identity than was dialled is spoken to");
@@ -72,7 +80,7 @@ async fn whoever_answers_in_anothers_name_is_not_spoken_to() {
     let accepted = async {
         tokio::select! {
             () = wire.carry() => false,
-            ((), ()) = async { tokio::join!(opened(&mut dialler), opened(&mut impostor)) } => true,
+            (_, _) = async { tokio::join!(opened(&mut dialler), opened(&mut impostor)) } => true,
         }
     };
     assert!(timeout(DEADLINE, accepted).await.unwrap(), "a peer with the identity that was dialled is refused");
@@ -98,7 +106,7 @@ async fn whoever_comes_when_all_places_are_taken_is_sent_away() {
         let (mut came, mut left) = (0, 0);
         while (came, left) != (3, 2) {
             tokio::select! {
-                () = opened(&mut host) => came += 1,
+                _ = opened(&mut host) => came += 1,
                 Some(()) = wires.next() => left += 1,
             }
             assert!(came <= 3 && left <= 2, "{came} of 5 guests found a place among 3, and {left} went");
@@ -128,10 +136,36 @@ async fn whoever_connects_and_says_nothing_takes_few_places() {
         for _ in 0..8 {
             tokio::select! {
                 _ = ends.next() => {}
-                () = opened(&mut host) => panic!("silence was taken for a peer"),
+                _ = opened(&mut host) => panic!("silence was taken for a peer"),
             }
         }
     };
     // Less than a handshake may take (10 s), after which all are sent away.
     timeout(Duration::from_secs(8), eight_left).await.expect("more than 32 strangers were let in");
+}
+
+#[tokio::test]
+async fn whoever_does_not_take_its_messages_is_parted_from() {
+    let (mut host, address) = listening(3).await;
+    let mut guest = Network::new(3).unwrap();
+    guest.dial_address(address);
+    let both = async { tokio::join!(opened(&mut host), opened(&mut guest)).0 };
+    let deaf = timeout(DEADLINE, both).await.unwrap();
+    // From here on nobody asks the guest's network for anything.
+    let held = ByteBuf::from(vec![0; 200_000]);
+    let message = Message::Holdings(Holdings { release: ManifestId([1; 32]), held, answer: false });
+    // Two of the largest frames may be queued here, and the rest is on its way.
+    let bytes_max = 2 * u64::from(FRAME_BYTES_MAX) + 20_000_000;
+    let mut sent_bytes = 0;
+    while host.peer_count() > 0 {
+        host.send(deaf, &message);
+        sent_bytes += message.encoded_bytes();
+        assert!(sent_bytes < bytes_max, "{sent_bytes} bytes are kept for a peer that takes none");
+        tokio::select! {
+            biased;
+            _ = host.next(true) => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert!(sent_bytes > u64::from(FRAME_BYTES_MAX), "a peer is parted from after {sent_bytes} bytes");
 }
