@@ -22,6 +22,7 @@ mod oracle;
 mod parity;
 mod policies;
 mod process;
+mod record;
 mod school;
 mod spoilt;
 mod stranger;
