@@ -220,6 +220,12 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_what_would_have_been_right() {
+        let JsonError(why) = Json::parse(b"[1.5]").unwrap_err();
+        assert!(why.to_string().contains("expected null, a boolean, an integer of 64 bits"), "{why}");
+    }
+
+    #[test]
     fn nesting_ends_at_the_limit() {
         let nested = |levels: usize| [b"[".repeat(levels), b"]".repeat(levels)].concat();
         assert!(Json::parse(&nested(JSON_DEPTH_MAX)).is_ok());

@@ -286,6 +286,9 @@ impl TrustedSet {
             self.timestamp.take_if(|held| !held.is_authorised(&Role::Timestamp, &root));
             self.snapshot.take_if(|held| !held.is_authorised(&Role::Snapshot, &root));
             self.complete.take_if(|complete| !complete.is_authorised(&root));
+            if self.roles.get(&Role::Targets).is_some_and(|file| !file.is_authorised(&Role::Targets, &root)) {
+                self.roles.clear();
+            }
         }
         self.roots.insert(found, root);
         Ok(Accepted::New)
