@@ -8,6 +8,7 @@ mod class;
 mod clocks;
 mod connections;
 mod contradicted;
+mod corpus;
 mod disks;
 mod interop;
 mod judge;

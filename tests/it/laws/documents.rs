@@ -4,7 +4,7 @@ use super::Breach;
 
 const DECISIONS: &str = "docs/decisions/";
 
-/// Cargo writes its lock file itself, with the names that it needs.
+/// Cargo writes its lock files itself, with the names that it needs.
 const WRITTEN_BY_CARGO: &str = "Cargo.lock";
 
 /// Links to other files of the workspace that lead nowhere. `exists` is asked with paths from its root.
@@ -71,7 +71,7 @@ fn registry_hosts() -> Vec<String> {
 
 /// A package registry that is named by its host: people reach it by other names, through their own tools.
 pub fn registry_host(path: &str, text: &str) -> Vec<Breach> {
-    if path == WRITTEN_BY_CARGO {
+    if path.ends_with(WRITTEN_BY_CARGO) {
         return Vec::new();
     }
     let hosts = registry_hosts();
