@@ -57,9 +57,12 @@ impl Node {
         }
     }
 
-    /// A newer timestamp is here: what was shown early may be evidence against it.
+    /// A newer timestamp is here: what was shown early may be evidence against it. What is of a still newer one waits on,
+    /// because to judge it would be to take it in, unsaved and past the roots.
     pub(super) fn judge_what_was_shown(&mut self, signer: Signer) {
-        if let Some(shown) = self.chains.get_mut(signer).and_then(|chain| chain.shown_early.take()) {
+        let Some(chain) = self.chains.get_mut(signer) else { return };
+        let mine = chain.trust().timestamp_version();
+        if let Some(shown) = chain.shown_early.take_if(|shown| stated_version(&shown.first) <= mine) {
             self.judge(signer, &shown);
         }
     }
