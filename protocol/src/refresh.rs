@@ -36,6 +36,10 @@ pub struct Refresh {
     origin: Origin,
     asked: Option<(Request, Time)>,
     benched: BTreeMap<Source, Time>,
+    /// Where a peer that failed stands in the queue: behind the newest peer of then, and behind who failed before. So
+    /// whoever can be asked is, however many others keep silent, and under however many new names.
+    turns: BTreeMap<PeerId, (PeerId, u64)>,
+    failures: u64,
     /// The version of which two timestamps are known.
     contradicted: Option<u64>,
     /// There was nothing to ask when last looked, and only what is told here, or time, changes that.
@@ -93,6 +97,7 @@ impl Refresh {
         self.settled = false;
         self.heads.remove(&peer);
         self.benched.remove(&Source::Peer(peer));
+        self.turns.remove(&peer);
         self.asked.take_if(|(request, _)| request.source == Source::Peer(peer));
     }
 
@@ -116,8 +121,11 @@ impl Refresh {
             // There is no newer root: so much is as it should be.
             (Source::Origin, Role::Root) => self.origin = Origin::ReadTimestamp,
             (Source::Origin, _) => self.origin = Origin::Read,
-            (Source::Peer(_), _) => {
+            (Source::Peer(peer), _) => {
                 self.benched.insert(request.source, now + BENCH);
+                let newest = self.heads.last_key_value().map_or(peer, |(newest, _)| *newest);
+                self.failures += 1;
+                self.turns.insert(peer, (newest, self.failures));
             }
         }
     }
@@ -184,24 +192,24 @@ impl Refresh {
         let mine = trust.timestamp_digest();
         let contradicts =
             |head: &Head| mine.is_some_and(|(version, digest)| version == head.timestamp && digest != head.digest);
-        self.heads
-            .iter()
-            .map(|(peer, head)| (Source::Peer(*peer), head))
-            .filter(|(source, _)| !self.benched.contains_key(source))
-            .find_map(|(source, head)| {
-                let (role, version) = if head.root > trust.root().version {
-                    (Role::Root, Some(trust.root().version + 1))
-                } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
-                    (Role::Timestamp, None)
-                } else if contradicts(head) {
-                    // Once there is evidence such a peer has nothing that this node could use.
-                    (self.contradicted != Some(head.timestamp)).then_some((Role::Timestamp, None))?
-                } else {
-                    let need = need.as_ref().filter(|_| timestamp == Some(head.timestamp))?;
-                    (need.role.clone(), need.version)
-                };
-                Some(Request { source, role, version })
-            })
+        let asks = |head: &Head| {
+            if head.root > trust.root().version {
+                Some((Role::Root, Some(trust.root().version + 1)))
+            } else if timestamp.is_none_or(|mine| head.timestamp > mine) {
+                Some((Role::Timestamp, None))
+            } else if contradicts(head) {
+                // Once there is evidence such a peer has nothing that this node could use.
+                (self.contradicted != Some(head.timestamp)).then_some((Role::Timestamp, None))
+            } else {
+                let need = need.as_ref().filter(|_| timestamp == Some(head.timestamp))?;
+                Some((need.role.clone(), need.version))
+            }
+        };
+        let may_be_asked = self.heads.iter().filter(|(peer, _)| !self.benched.contains_key(&Source::Peer(**peer)));
+        let questions = may_be_asked.filter_map(|(peer, head)| Some((*peer, asks(head)?)));
+        let turn = |peer: &PeerId| self.turns.get(peer).copied().unwrap_or((*peer, 0));
+        let (peer, (role, version)) = questions.min_by_key(|(peer, _)| turn(peer))?;
+        Some(Request { source: Source::Peer(peer), role, version })
     }
 }
 
