@@ -216,6 +216,11 @@ impl Node {
         self.config.policy.as_ref()
     }
 
+    /// What it believes of its publisher.
+    pub fn publisher(&self) -> &Chain {
+        &self.chains.publisher
+    }
+
     /// The school that this node belongs to, if any.
     pub fn school(&self) -> Option<&School> {
         self.chains.school.as_deref()

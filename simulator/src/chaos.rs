@@ -55,6 +55,9 @@ pub fn history(rng_seed: u64) -> Scenario {
         seed,
         laptops: vec![laptops],
         releases,
+        signers: 1,
+        withdrawals: Vec::new(),
+        rotations: Vec::new(),
         faults: Vec::new(),
         partitions: Vec::new(),
     };
@@ -97,7 +100,7 @@ fn strike(scenario: &mut Scenario, laptop: HostId, heals_at: Span, rng: &mut Rng
 }
 
 /// One to three power cuts one after another, the power back after each.
-fn power_cuts(scenario: &mut Scenario, host: HostId, heals_at: Span, rng: &mut Rng) {
+pub(crate) fn power_cuts(scenario: &mut Scenario, host: HostId, heals_at: Span, rng: &mut Rng) {
     for _ in 0..=rng.below(3) {
         let (at, returns) = two_moments(heals_at, rng);
         scenario.faults.push(Fault::Dies { host: Whom::Host(host), at, returns: Some(returns) });
@@ -106,13 +109,13 @@ fn power_cuts(scenario: &mut Scenario, host: HostId, heals_at: Span, rng: &mut R
 
 /// Two different moments before all is well again, the earlier first. Half of them are close together and early, when
 /// most is going on.
-fn two_moments(heals_at: Span, rng: &mut Rng) -> (Span, Span) {
+pub(crate) fn two_moments(heals_at: Span, rng: &mut Rng) -> (Span, Span) {
     let within = if rng.below(2) == 0 { heals_at.0 } else { heals_at.0.min(5_000_000) };
     let (one, other) = (rng.below(within), rng.below(within));
     (Span(one.min(other)), Span(one.max(other) + 1))
 }
 
-fn key(rng_seed: u64) -> [u8; 32] {
+pub(crate) fn key(rng_seed: u64) -> [u8; 32] {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&rng_seed.to_le_bytes());
     key

@@ -1,10 +1,15 @@
 //! What must hold whatever happens, checked as it happens. A violation is a bug in the protocol or in
 //! the simulator, and ends the run.
 
+mod belief;
+
+pub use belief::Believed;
+
 use crate::scenario::HostId;
 use protocol::bitmap::Bitmap;
 use protocol::id::ChunkId;
 use protocol::time::{Span, Time};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A rule of which this module sees to it that nobody breaks it.
@@ -28,6 +33,16 @@ pub enum Rule {
     Bounded,
     /// Whoever is up, and tells no lies, ends with the newest release.
     Alive,
+    /// Only what the publisher lists, by keys that may, is believed and taken.
+    Listed,
+    /// No version of metadata that is believed goes back, but for a root that revokes keys.
+    Kept,
+    /// Whoever ends with the newest release ends with the newest metadata.
+    Current,
+    /// Only keys that did contradict themselves are said to.
+    Accused,
+    /// Evidence that keys contradict themselves reaches everybody.
+    Shown,
 }
 
 /// Something happened that must not.
@@ -62,6 +77,10 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 pub struct Check {
     violations: Vec<Violation>,
+    /// The versions of timestamps that a thief of the publisher's keys signed.
+    stolen: BTreeSet<u64>,
+    /// When somebody first said of a version that there are two timestamps of it.
+    accused: BTreeMap<u64, Time>,
     /// The rule that a test has hosts break on purpose, to see that it is found.
     #[cfg(test)]
     pub broken: Option<Rule>,
@@ -70,7 +89,7 @@ pub struct Check {
 #[cfg(test)]
 impl Rule {
     /// Every rule there is.
-    pub const ALL: [Rule; 9] = [
+    pub const ALL: [Rule; 14] = [
         Rule::Stored,
         Rule::Announced,
         Rule::Uploaded,
@@ -80,6 +99,11 @@ impl Rule {
         Rule::Conserved,
         Rule::Bounded,
         Rule::Alive,
+        Rule::Listed,
+        Rule::Kept,
+        Rule::Current,
+        Rule::Accused,
+        Rule::Shown,
     ];
 }
 
@@ -182,10 +206,23 @@ impl Check {
     }
 
     /// At the end every honest host that lives has applied the newest release.
-    pub fn alive(&mut self, at: Time, host: HostId, stage: Option<&str>, applied: Option<usize>, newest: usize) {
-        if applied != Some(newest) {
+    pub fn alive(
+        &mut self,
+        at: Time,
+        host: HostId,
+        stage: Option<&str>,
+        applied: Option<usize>,
+        newest: Option<usize>,
+    ) {
+        // What was withdrawn after it was applied stays.
+        if applied < newest {
             let stage = stage.unwrap_or("has not heard of it");
-            self.violated(Rule::Alive, at, host, format!("has applied {applied:?} and not release {newest}: {stage}"));
+            self.violated(
+                Rule::Alive,
+                at,
+                host,
+                format!("has applied {applied:?} and not release {newest:?}: {stage}"),
+            );
         }
     }
 
@@ -271,8 +308,8 @@ mod tests {
 
     #[test]
     fn a_laptop_that_is_left_behind_is_found() {
-        assert!(!fires(|check| check.alive(Time(0), ANN, Some("applied"), Some(1), 1)));
-        assert!(fires(|check| check.alive(Time(0), ANN, Some("fetching"), Some(0), 1)));
-        assert!(fires(|check| check.alive(Time(0), ANN, None, None, 0)));
+        assert!(!fires(|check| check.alive(Time(0), ANN, Some("applied"), Some(1), Some(1))));
+        assert!(fires(|check| check.alive(Time(0), ANN, Some("fetching"), Some(0), Some(1))));
+        assert!(fires(|check| check.alive(Time(0), ANN, None, None, Some(0))));
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong with single hosts, as a scenario asks for it and as it strikes.
 
+use crate::adversary::Attack;
 use crate::host::Behaviour;
 use crate::scenario::{HostId, HostIdError};
 use crate::units;
@@ -68,6 +69,18 @@ pub enum Fault {
         #[serde(default)]
         refuses: bool,
     },
+    /// It is no node at all but an adversary, and comes back under a new name whenever it is banned.
+    Attacks {
+        /// Who.
+        host: Whom,
+        /// What it does to the metadata of others.
+        attack: Attack,
+    },
+    /// It knows nobody but the adversaries, and one honest laptop that the rng_seed draws.
+    Eclipsed {
+        /// Who.
+        host: Whom,
+    },
 }
 
 /// Hosts that cannot reach all others for a while, though each other.
@@ -97,7 +110,9 @@ impl Fault {
             | Fault::Slow { host, .. }
             | Fault::Lies { host }
             | Fault::Stalls { host }
-            | Fault::Boasts { host, .. } => *host,
+            | Fault::Boasts { host, .. }
+            | Fault::Attacks { host, .. }
+            | Fault::Eclipsed { host } => *host,
         }
     }
 }
@@ -140,9 +155,15 @@ impl Troubles {
             Fault::Lies { .. } => Some(Behaviour::Lies),
             Fault::Stalls { .. } => Some(Behaviour::Stalls),
             Fault::Boasts { refuses, .. } => Some(Behaviour::Boasts { refuses: *refuses }),
-            Fault::Dies { .. } | Fault::Joins { .. } | Fault::Slow { .. } => None,
+            Fault::Attacks { attack, .. } => Some(Behaviour::Attacks(*attack)),
+            Fault::Dies { .. } | Fault::Joins { .. } | Fault::Slow { .. } | Fault::Eclipsed { .. } => None,
         });
         bad.unwrap_or(Behaviour::Honest)
+    }
+
+    /// Whether a host is cut off from all honest ones but one.
+    pub fn is_eclipsed(&self, host: HostId) -> bool {
+        self.of(host).any(|fault| matches!(fault, Fault::Eclipsed { .. }))
     }
 
     /// The upload rate of a host that would otherwise have this one, in bits a second.

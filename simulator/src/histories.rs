@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 const CHUNK_BYTES: u64 = 16 * 1024;
 
 /// A classroom of equal laptops, with more TOML behind it.
-fn classroom(laptops: usize, more: &str) -> Scenario {
+pub fn classroom(laptops: usize, more: &str) -> Scenario {
     let text = format!(
         r#"
         schema = 1
@@ -39,19 +39,19 @@ fn classroom(laptops: usize, more: &str) -> Scenario {
     Scenario::parse(&text, "history").unwrap()
 }
 
-fn release(version: &str, at_s: u64, chunks: u64, shares_percent: u64) -> String {
+pub fn release(version: &str, at_s: u64, chunks: u64, shares_percent: u64) -> String {
     format!(
         "[[release]]\nversion = \"{version}\"\nat = \"{at_s}s\"\nchunks = {chunks}\nchunk = \"16KiB\"\n\
          shares_percent = {shares_percent}\n"
     )
 }
 
-fn fault(kind: &str, host: &str, more: &str) -> String {
+pub fn fault(kind: &str, host: &str, more: &str) -> String {
     format!("[[fault]]\nkind = \"{kind}\"\nhost = \"{host}\"\n{more}\n")
 }
 
 /// The outcome of a run in which nothing was found.
-fn good(scenario: &Scenario, rng_seed: u64) -> Outcome {
+pub fn good(scenario: &Scenario, rng_seed: u64) -> Outcome {
     let outcome = run(scenario, rng_seed);
     assert!(!outcome.failed(), "rng_seed {rng_seed} of {scenario:#?}: {:#?}", outcome.violations);
     outcome
@@ -153,12 +153,18 @@ fn a_host_that_breaks_a_rule_is_found_whichever_it_is() {
     let troubles = release("1.0", 0, 600, 0)
         + &release("1.1", 20, 600, 80)
         + &fault("lies", "laptop-2", "")
-        + &fault("dies", "laptop-3", "at = \"1s\"\nreturns = \"9s\"");
-    let mut scenario = classroom(6, &troubles);
-    scenario.until = Span::from_secs(600);
-    assert_eq!(run(&scenario, 1).violations, []);
+        + &fault("dies", "laptop-3", "at = \"1s\"\nreturns = \"9s\"")
+        + "[[rotation]]\nat = \"40s\"\nkeys = [\"timestamp\"]\n";
+    let contradicted = release("1.0", 0, 10, 0) + &fault("attacks", "laptop-5", "attack = \"equivocate\"");
+    let [troubled, contradicted] = [classroom(6, &troubles), classroom(5, &contradicted)].map(|scenario| Scenario {
+        until: Span::from_secs(600),
+        idle: Span::from_secs(100),
+        ..scenario
+    });
     for rule in Rule::ALL {
-        let mut sim = Sim::new(&scenario, 1, None);
+        let scenario = if rule == Rule::Shown { &contradicted } else { &troubled };
+        assert_eq!(run(scenario, 1).violations, []);
+        let mut sim = Sim::new(scenario, 1, None);
         sim.break_rule(rule);
         let violations = sim.run().unwrap().violations;
         assert!(violations.iter().any(|found| found.rule == rule), "{rule:?}, and found was {violations:?}");

@@ -1,11 +1,13 @@
 //! A host: a node, and what its driver keeps for it. It hands inputs to the node and carries out what
 //! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
 
+mod belief;
 mod speech;
 
 pub use speech::Behaviour;
 
-use crate::check::{Check, Ledger, Rule};
+use crate::adversary::Adversary;
+use crate::check::{Believed, Check, Ledger, Rule};
 use crate::disk::Disk;
 use crate::network::Parcel;
 use crate::scenario::HostId;
@@ -19,7 +21,7 @@ use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
 use protocol::node::{Config, Node};
-use protocol::output::Output;
+use protocol::output::{Event, Output};
 use protocol::policy::Policy;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
@@ -46,6 +48,10 @@ pub struct Host {
     strategy: Strategy,
     rng_seed: [u8; 32],
     node: Option<Node>,
+    /// What runs instead of a node.
+    adversary: Option<Box<Adversary>>,
+    /// What it believed before.
+    believed: Believed,
     wake_at: Option<Time>,
     disk: Disk<(ManifestId, u32)>,
     /// What the node saved; before that it has the root that a person gave it.
@@ -111,6 +117,8 @@ pub enum Effect {
     Part(PeerId, bool),
     /// These chunks of a release survive from now on.
     Durable(ManifestId, Vec<u32>),
+    /// It believes something new.
+    Believes,
 }
 
 /// A message as it is said, perhaps to many.
@@ -159,6 +167,8 @@ impl Host {
             strategy,
             rng_seed,
             node: None,
+            adversary: None,
+            believed: Believed::default(),
             wake_at: None,
             disk,
             trust_files: Vec::new(),
@@ -171,7 +181,7 @@ impl Host {
 
     /// Whether it is switched on.
     pub fn is_up(&self) -> bool {
-        self.node.is_some()
+        self.node.is_some() || self.adversary.is_some()
     }
 
     /// The position of the release that it has applied.
@@ -192,6 +202,11 @@ impl Host {
     /// The power is switched on: the node starts from what is durable.
     pub fn switch_on(&mut self, scene: &mut Scene) {
         self.boot += 1;
+        if let Behaviour::Attacks(attack) = self.behaviour {
+            let rng = Rng::new(&self.rng_seed, self.id.0 as u64, "adversary");
+            self.adversary = Some(Box::new(Adversary::new(attack, scene.publisher, rng, scene.now)));
+            return self.plan_wake(scene.now, scene.effects);
+        }
         let is_seed = self.id == HostId::SEED;
         let config = Config {
             role: if is_seed { Role::Seed } else { Role::Device },
@@ -205,6 +220,9 @@ impl Host {
             caps: Caps::default(),
         };
         let publisher = match &self.trust_files[..] {
+            _ if scene.check.is_broken(Rule::Kept) => {
+                Chain::new(Signer::Publisher, scene.publisher.first_trust().clone())
+            }
             [] => Chain::new(Signer::Publisher, scene.publisher.first_trust().clone()),
             files => {
                 Chain::restore(Signer::Publisher, files.iter().cloned()).expect("the stored root is the publisher's")
@@ -216,12 +234,13 @@ impl Host {
         rng_seed[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
         rng_seed[8..12].copy_from_slice(&self.boot.to_le_bytes());
         self.node = Some(Node::restore(config, chains, rng_seed));
+        self.check_belief(true, scene);
         self.drive(Input::WallClock(wall_clock(scene.now)), scene);
     }
 
     /// The power fails: what was not durable is gone.
     pub fn power_cut(&mut self) {
-        self.node = None;
+        (self.node, self.adversary) = (None, None);
         self.wake_at = None;
         self.disk.power_cut();
         self.places.values_mut().for_each(|place| place.landing.clear());
@@ -241,7 +260,10 @@ impl Host {
 
     /// A chunk has arrived whole.
     pub fn receive(&mut self, parcel: Box<Parcel>, scene: &mut Scene) {
-        let Some(node) = &self.node else { return };
+        let Some(node) = &self.node else {
+            // An adversary has no use for it.
+            return self.record.ledger.duplicate_bytes += parcel.wire_bytes;
+        };
         let Parcel { peer, release, index, content, wire_bytes, .. } = *parcel;
         let arrived = |verdict| Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict };
         let place = self.places.get_mut(&release).filter(|_| node.expects(peer, release, index));
@@ -272,10 +294,11 @@ impl Host {
 
     /// Hands an input to the node and carries out all that it asks for.
     pub fn drive(&mut self, input: Input, scene: &mut Scene) {
+        if self.adversary.is_some() {
+            return self.drive_adversary(&input, scene);
+        }
         let Some(node) = &mut self.node else { return };
-        if scene.check.is_broken(Rule::Alive)
-            && matches!(&input, Input::Message { message, .. } if matches!(**message, Message::Head(_)))
-        {
+        if belief::is_overheard(self.id, &input, node, scene.check) {
             return;
         }
         scene.trace.input(scene.now, self.id, &input);
@@ -284,6 +307,7 @@ impl Host {
             scene.trace.output(scene.now, self.id, &output);
             self.carry_out(output, scene);
         }
+        self.check_belief(false, scene);
         self.plan_wake(scene.now, scene.effects);
     }
 
@@ -292,18 +316,24 @@ impl Host {
             return; // Planned before the node named an earlier moment.
         }
         self.wake_at = None;
-        let next = |node: &Option<Node>| node.as_ref().and_then(Node::next_wakeup);
-        if next(&self.node).is_none_or(|at| at > scene.now) {
+        if self.next_wakeup().is_none_or(|at| at > scene.now) {
             return self.plan_wake(scene.now, scene.effects);
         }
         if !scene.check.is_broken(Rule::Woken) {
             self.drive(Input::Wakeup, scene);
         }
-        scene.check.woken(scene.now, self.id, next(&self.node));
+        scene.check.woken(scene.now, self.id, self.next_wakeup());
+    }
+
+    fn next_wakeup(&self) -> Option<Time> {
+        match &self.adversary {
+            Some(adversary) => Some(adversary.next_wakeup()),
+            None => self.node.as_ref().and_then(Node::next_wakeup),
+        }
     }
 
     fn plan_wake(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let Some(at) = self.node.as_ref().and_then(Node::next_wakeup) else { return };
+        let Some(at) = self.next_wakeup() else { return };
         let at = at.max(now + Span(1));
         if self.wake_at.is_none_or(|planned| at < planned) {
             self.wake_at = Some(at);
@@ -343,12 +373,17 @@ impl Host {
                 }
                 answer(soon, Input::DocumentVerified(document, verdict));
             }
-            Output::SaveTrust { files, .. } => self.trust_files = files,
+            Output::SaveTrust { files, .. } => {
+                self.trust_files = files;
+                self.check_belief(true, scene);
+                scene.effects.push(Effect::Believes);
+            }
             Output::RaiseFloor(floor) => self.floor = floor,
             // Simulated hosts belong to no school.
             Output::StateTime { .. } => {}
             Output::Prepare(release) => self.prepare(release, scene),
             Output::Apply(release) => {
+                self.check_taken(release, scene);
                 let at = scene.now + self.disk.sync();
                 scene.effects.push(Effect::Later(at, Task::Applied(release)));
             }
@@ -356,6 +391,11 @@ impl Host {
                 if let Some(place) = self.places.get_mut(&release) {
                     place.forgotten = true;
                 }
+            }
+            Output::Event(Event::Complete(release)) => self.check_taken(release, scene),
+            Output::Event(Event::Equivocation { version, .. }) => scene.check.accused(scene.now, self.id, version),
+            Output::Event(Event::Heard { .. }) if scene.check.is_broken(Rule::Accused) => {
+                scene.check.accused(scene.now, self.id, 1);
             }
             Output::Event(_) => {}
         }

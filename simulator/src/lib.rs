@@ -12,16 +12,19 @@
 //! Modules in reading order:
 //!
 //! 1. what is asked: [`scenario`] and what goes wrong in it, [`fault`], with quantities from [`units`];
-//!    [`chaos`] draws both from the rng_seed;
+//!    [`chaos`] draws both from the rng_seed, and [`adversaries`] classrooms under attack;
 //! 2. the world: [`queue`] (what happens when), [`link`] and [`maxmin`] (two models of the hosts' access),
 //!    [`network`] (who reaches whom), [`disk`], [`workload`] (the publisher);
-//! 3. [`host`], a node with what a driver keeps for it, and [`sim`], the engine that drives all hosts;
+//! 3. [`host`], a node with what a driver keeps for it, or an [`adversary`], and [`sim`], the engine that drives all
+//!    hosts;
 //! 4. what comes out: [`trace`], [`check`], [`bounds`], [`traffic`], [`outcome`]; [`sweep`] sums up many runs, [`report`]
 //!    writes to files.
 //!
 //! Time is integer microseconds; nothing here reads a clock, starts a thread or depends on the order of a
 //! hash map; and only `main.rs` and [`report`] touch files.
 
+pub mod adversaries;
+pub mod adversary;
 pub mod bounds;
 pub mod chaos;
 pub mod check;
@@ -42,6 +45,8 @@ pub mod traffic;
 pub mod units;
 pub mod workload;
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod histories;
 

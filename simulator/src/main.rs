@@ -28,6 +28,7 @@ Examples:
   homeroom-sim run simulator/scenarios/s4-30.toml --rng-seeds 1..30 --out /tmp/s4-30
   homeroom-sim replay /tmp/classroom
   homeroom-sim chaos --histories 1000
+  homeroom-sim adversaries --histories 1000
 
 Exit codes:
   0  all is well
@@ -49,17 +50,22 @@ enum Verb {
         dir: PathBuf,
     },
     /// Run many small classrooms in which much goes wrong, each drawn from its number; all must come to a good end
-    Chaos {
-        /// How many, on all cores
-        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-        histories: u64,
-        /// The number of the first
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        first: u64,
-        /// Write every input and output of every host of the first that fails, or of the only one, to this file
-        #[arg(long, value_name = "FILE")]
-        trace: Option<PathBuf>,
-    },
+    Chaos(HistoriesArgs),
+    /// Run many small classrooms with adversaries among the laptops, each drawn from its number; all must come to agree
+    Adversaries(HistoriesArgs),
+}
+
+#[derive(Args)]
+struct HistoriesArgs {
+    /// How many, on all cores
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    histories: u64,
+    /// The number of the first, which is its rng_seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first: u64,
+    /// Write every input and output of every host of the first that fails, or of the only one, to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -111,7 +117,8 @@ fn main() -> ExitCode {
             None => run(&args),
         },
         Verb::Replay { dir } => replay(&dir),
-        Verb::Chaos { histories, first, trace } => chaos(first, histories, trace.as_deref()),
+        Verb::Chaos(args) => histories("chaos", simulator::chaos::history, &args),
+        Verb::Adversaries(args) => histories("adversaries", simulator::adversaries::history, &args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -187,21 +194,22 @@ fn replay(dir: &Path) -> anyhow::Result<bool> {
     Ok(same)
 }
 
-fn chaos(first: u64, histories: u64, trace: Option<&Path>) -> anyhow::Result<bool> {
-    let last = first.saturating_add(histories.max(1) - 1);
-    let failed = in_parallel(first..=last, |rng_seed| {
-        let outcome = simulator::run(&simulator::chaos::history(rng_seed), rng_seed);
+fn histories(verb: &str, history: fn(u64) -> Scenario, args: &HistoriesArgs) -> anyhow::Result<bool> {
+    let HistoriesArgs { histories, first, trace } = args;
+    let last = first.saturating_add((*histories).max(1) - 1);
+    let failed = in_parallel(*first..=last, |rng_seed| {
+        let outcome = simulator::run(&history(rng_seed), rng_seed);
         outcome.failed().then_some(outcome)
     });
     let failed: Vec<Outcome> = failed.into_iter().flatten().collect();
     for outcome in &failed {
         let rng_seed = outcome.rng_seed;
         outcome.violations.iter().for_each(|violation| eprintln!("history {rng_seed}: {violation}"));
-        eprintln!("to see it again: homeroom-sim chaos --first {rng_seed} --histories 1 --trace trace.txt");
+        eprintln!("to see it again: homeroom-sim {verb} --first {rng_seed} --histories 1 --trace trace.txt");
     }
     if let Some(path) = trace {
-        let rng_seed = failed.first().map_or(first, |outcome| outcome.rng_seed);
-        run_traced(&simulator::chaos::history(rng_seed), rng_seed, path, None)
+        let rng_seed = failed.first().map_or(*first, |outcome| outcome.rng_seed);
+        run_traced(&history(rng_seed), rng_seed, path, None)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     println!("{histories} histories from {first} on, {} of them failed", failed.len());

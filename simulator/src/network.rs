@@ -1,6 +1,7 @@
 //! Who can reach whom: the hosts' ports, the graph of peers, the connections that stand, bans and partitions.
 
 use crate::fault::Troubles;
+use crate::host::Behaviour;
 use crate::link::{Downlink, Uplink};
 use crate::maxmin::Flows;
 use crate::scenario::{Access, HostId, Model, Scenario};
@@ -88,7 +89,7 @@ impl Network {
         Self {
             ports: access.iter().map(port).collect(),
             flows: (scenario.model == Model::MaxMin).then(flows),
-            peers: peers(scenario.laptop_count(), rng_seed),
+            peers: acquainted(scenario.laptop_count(), troubles, rng_seed),
             connections: Vec::new(),
             newest: BTreeMap::new(),
             banned: BTreeSet::new(),
@@ -205,6 +206,29 @@ fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
     (a.min(b), a.max(b))
 }
 
+/// Who knows whom: as [`peers`] says, but that adversaries have nothing to say to each other, and that who is eclipsed
+/// knows all of them and one honest laptop.
+fn acquainted(laptops: usize, troubles: &Troubles, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
+    let mut peers = peers(laptops, rng_seed);
+    let attacks = |host: HostId| matches!(troubles.behaviour(host), Behaviour::Attacks(_));
+    let hosts: Vec<HostId> = (0..=laptops).map(HostId).collect();
+    let adversaries: Vec<HostId> = hosts.iter().copied().filter(|host| attacks(*host)).collect();
+    for host in &adversaries {
+        peers[host.0].retain(|peer| !attacks(*peer));
+    }
+    for eclipsed in hosts.iter().copied().filter(|host| troubles.is_eclipsed(*host)) {
+        let is_friend = |host: &HostId| *host != HostId::SEED && !attacks(*host) && !troubles.is_eclipsed(*host);
+        let friends: Vec<HostId> = hosts.iter().copied().filter(is_friend).collect();
+        let mut rng = Rng::new(rng_seed, eclipsed.0 as u64, "who is not hostile");
+        let drawn = usize::try_from(rng.below(friends.len() as u64)).unwrap_or(0);
+        let known = || adversaries.iter().chain(friends.get(drawn)).copied();
+        peers.iter_mut().for_each(|peers| peers.retain(|peer| *peer != eclipsed));
+        known().for_each(|peer| peers[peer.0].push(eclipsed));
+        peers[eclipsed.0] = known().collect();
+    }
+    peers
+}
+
 /// Every laptop knows the seed. Up to the bound on peers all laptops know each other; beyond it each
 /// knows about that many at random, which keeps the graph connected.
 fn peers(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
@@ -240,6 +264,8 @@ fn peers(laptops: usize, rng_seed: &[u8; 32]) -> Vec<Vec<HostId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adversary::Attack;
+    use crate::fault::{Fault, Whom};
 
     #[test]
     fn a_short_message_never_overtakes_a_long_one_of_the_same_connection() {
@@ -250,6 +276,25 @@ mod tests {
         assert_eq!(network.in_order(peer, laptop, Time(500)), Time(500));
         assert_eq!(network.in_order(peer, laptop, Time(400)), Time(500));
         assert_eq!(network.in_order(peer, seed, Time(400)), Time(400));
+    }
+
+    #[test]
+    fn who_is_eclipsed_knows_all_adversaries_and_one_honest_laptop() {
+        let text = include_str!("../scenarios/tiny.toml").replace("count = 2", "count = 40");
+        let mut scenario = Scenario::parse(&text, "tiny.toml").unwrap();
+        let attacks = |host| Fault::Attacks { host: Whom::Host(HostId(host)), attack: Attack::Tease };
+        scenario.faults.extend((21..=40).map(attacks));
+        scenario.faults.push(Fault::Eclipsed { host: Whom::Host(HostId(3)) });
+        let graph = acquainted(40, &scenario.troubles(&[0; 32]), &[1; 32]);
+        let (hostile, honest): (Vec<HostId>, Vec<HostId>) = graph[3].iter().partition(|peer| peer.0 > 20);
+        assert_eq!((hostile.len(), honest.len()), (20, 1));
+        for (host, peers) in graph.iter().enumerate() {
+            assert_eq!(peers.contains(&HostId(3)), host > 20 || HostId(host) == honest[0], "{host}");
+            assert!(
+                host <= 20 || peers.iter().all(|peer| peer.0 <= 20),
+                "adversaries have nothing to say to each other"
+            );
+        }
     }
 
     #[test]

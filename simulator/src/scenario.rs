@@ -16,6 +16,8 @@ use std::str::FromStr;
 pub const SCHEMA: u32 = 1;
 /// Hosts in one scenario: beyond this a run takes days.
 const LAPTOPS_MAX: usize = 100_000;
+/// Keys of one role: a metadata file takes no more signatures.
+const SIGNERS_MAX: usize = protocol::limits::SIGNATURES_MAX / 2;
 
 /// A whole experiment but for its rng_seed.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +46,15 @@ pub struct Scenario {
     /// What is published, ascending by time and version.
     #[serde(rename = "release")]
     pub releases: Vec<ReleasePlan>,
+    /// How many keys root, targets and channel each have, all of which must sign.
+    #[serde(default = "one_signer")]
+    pub signers: usize,
+    /// What the publisher takes back.
+    #[serde(rename = "withdrawal", default)]
+    pub withdrawals: Vec<Withdrawal>,
+    /// When the publisher replaces keys.
+    #[serde(rename = "rotation", default)]
+    pub rotations: Vec<Rotation>,
     /// What goes wrong with single hosts.
     #[serde(rename = "fault", default)]
     pub faults: Vec<Fault>,
@@ -163,7 +174,49 @@ pub struct ReleasePlan {
     pub shares_percent: u32,
 }
 
+/// A release that is taken back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// Its version.
+    pub version: String,
+    /// When.
+    #[serde(deserialize_with = "units::span")]
+    pub at: Span,
+}
+
+/// Keys that are replaced by new ones.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// When.
+    #[serde(deserialize_with = "units::span")]
+    pub at: Span,
+    /// Whose.
+    pub keys: Vec<KeyRole>,
+}
+
+/// A role that has keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyRole {
+    /// Names the keys of the other three top-level roles, and its own.
+    Root,
+    /// Says which snapshot is the newest.
+    Timestamp,
+    /// Says which files belong together.
+    Snapshot,
+    /// Says who signs for the channel.
+    Targets,
+    /// Lists the releases.
+    Channel,
+}
+
 fn one_file() -> u32 {
+    1
+}
+
+fn one_signer() -> usize {
     1
 }
 
@@ -290,7 +343,29 @@ impl Scenario {
         if self.faults.iter().any(|fault| returns_early(&fault)) {
             return wrong("fault.returns", "somebody returns before dying".to_owned());
         }
-        self.releases_fault()
+        self.releases_fault().or_else(|| self.deeds_fault())
+    }
+
+    /// The first thing that is wrong with what the publisher does beside releasing.
+    fn deeds_fault(&self) -> Option<(String, String)> {
+        let wrong = |key: &str, why: String| Some((key.to_owned(), why));
+        if !(1..=SIGNERS_MAX).contains(&self.signers) {
+            return wrong("signers", format!("{} signers; there must be 1 to {SIGNERS_MAX}", self.signers));
+        }
+        for Withdrawal { version, at } in &self.withdrawals {
+            let released = self.releases.iter().any(|release| release.version == *version && release.at <= *at);
+            if !released {
+                return wrong("withdrawal.version", format!("release {version} is not published by then"));
+            }
+        }
+        let too_early = |rotation: &&Rotation| self.releases.first().is_some_and(|first| rotation.at < first.at);
+        if self.rotations.iter().find(too_early).is_some() {
+            return wrong("rotation.at", "before the first release there is nothing to sign anew".to_owned());
+        }
+        if self.rotations.iter().any(|rotation| rotation.keys.is_empty()) {
+            return wrong("rotation.keys", "no keys are named".to_owned());
+        }
+        None
     }
 
     fn releases_fault(&self) -> Option<(String, String)> {
@@ -370,6 +445,9 @@ mod tests {
             (with("[[fault]]\nkind = \"lies\"\nhost = \"teacher\""), "names no host"),
             (with("[[fault]]\nkind = \"dies\"\nhost = \"seed\"\nat = \"2s\"\nreturns = \"1s\""), "fault.returns"),
             (with("[[partition]]\nhosts = [\"seed\"]\nfrom = \"2s\"\nuntil = \"1s\""), "partition.until"),
+            (with("[[withdrawal]]\nversion = \"0.9\"\nat = \"5s\""), "withdrawal.version"),
+            (with("[[rotation]]\nkeys = []\nat = \"5s\""), "rotation.keys"),
+            (refusal(&SMALL.replace("schema = 1", "schema = 1\nsigners = 0")), "signers"),
             (with("[[release]]\nversion = \"0.9\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\""), "release 0.9: at"),
             (with("[[release]]\nversion = \"2.0\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\"\nfiles = 2"), "files"),
         ];

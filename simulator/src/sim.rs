@@ -1,8 +1,9 @@
 //! The engine: takes events from the queue, drives the hosts, and carries what they do to others over the network.
 
+mod end;
 mod world;
 
-use crate::check::{Check, Ledger, Rule};
+use crate::check::{Check, Rule};
 use crate::disk::Disk;
 use crate::fault::{Fault, Troubles};
 use crate::host::{Behaviour, Effect, FRAME_PREFIX_BYTES, Host, Said, Scene, Task};
@@ -25,6 +26,8 @@ use std::io;
 const SILENCE_NOTICED_AFTER: Span = Span::from_secs(20);
 /// Laptops are switched on within this span, in an order that the rng_seed decides.
 const SWITCHED_ON_WITHIN: Span = Span::from_millis(100);
+/// An adversary that was banned comes back after this long.
+const NEW_NAME_AFTER: Span = Span::from_secs(5);
 
 /// Something that will happen.
 enum Event {
@@ -44,14 +47,18 @@ enum Event {
     ParcelDelivered(Box<Parcel>),
     /// Both ends notice that a connection is gone.
     Closes(PeerId),
+    /// An adversary comes back under a new name.
+    Returns(HostId),
     /// The first parcel of a flow should have passed, in the model `maxmin`.
     FlowEnds,
 }
 
-/// What a scenario does to the world; partitions and releases by their number in it.
+/// What a scenario does to the world; partitions, and what a publisher does, by their number in it.
 #[derive(Clone, Copy, Debug)]
 enum World {
     Publish(usize),
+    Withdraw(usize),
+    Rotate(usize),
     SwitchOn(HostId),
     PowerCut(HostId),
     Cut(usize),
@@ -87,6 +94,8 @@ pub struct Sim<'a> {
     check: Check,
     lost_bytes: u64,
     effects: Vec<Effect>,
+    /// Whether somebody believes something new since last asked.
+    news: bool,
 }
 
 impl<'a> Sim<'a> {
@@ -94,7 +103,7 @@ impl<'a> Sim<'a> {
     pub fn new(scenario: &'a Scenario, rng_seed: u64, text: Option<&'a mut dyn io::Write>) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&rng_seed.to_le_bytes());
-        let publisher = Publisher::new(key);
+        let publisher = Publisher::new(key, scenario.signers);
         let troubles = scenario.troubles(&key);
         // The seed serves from its repository, so its disk is never written.
         let disks = std::iter::once((1, Span::default()));
@@ -122,6 +131,7 @@ impl<'a> Sim<'a> {
             check: Check::default(),
             lost_bytes: 0,
             effects: Vec::new(),
+            news: false,
         };
         sim.plan_world(&key);
         sim
@@ -141,7 +151,7 @@ impl<'a> Sim<'a> {
             }
             self.now = at;
             self.events += 1;
-            let done = self.happen(event);
+            let done = self.happen(event) | std::mem::take(&mut self.news);
             self.plan_flows();
             if done && !self.traffic.is_idle() && self.is_done() {
                 self.traffic.begin_idle(self.now);
@@ -163,6 +173,12 @@ impl<'a> Sim<'a> {
     fn plan_world(&mut self, key: &[u8; 32]) {
         for (number, release) in self.scenario.releases.iter().enumerate() {
             self.plan(release.at, World::Publish(number));
+        }
+        for (number, withdrawal) in self.scenario.withdrawals.iter().enumerate() {
+            self.plan(withdrawal.at, World::Withdraw(number));
+        }
+        for (number, rotation) in self.scenario.rotations.iter().enumerate() {
+            self.plan(rotation.at, World::Rotate(number));
         }
         self.plan(Span::default(), World::SwitchOn(HostId::SEED));
         for laptop in (1..self.hosts.len()).map(HostId) {
@@ -224,6 +240,7 @@ impl<'a> Sim<'a> {
             Event::ParcelArrives(parcel) => self.parcel_arrives(parcel),
             Event::ParcelDelivered(parcel) => self.deliver(parcel),
             Event::Closes(peer) => self.close(peer),
+            Event::Returns(host) => self.connect_to_neighbours(host),
             Event::FlowEnds => self.flow_ends(),
         }
         false
@@ -245,8 +262,11 @@ impl<'a> Sim<'a> {
             Effect::Say(peer, said) => self.say(host, peer, said),
             Effect::Upload(peer, release, index, content) => self.upload(host, peer, release, index, content),
             Effect::Part(peer, banned) => {
-                if banned {
-                    self.network.ban(host, self.network.other_end(host, peer));
+                let other = self.network.other_end(host, peer);
+                if matches!(self.hosts[other.0].behaviour, Behaviour::Attacks(_)) {
+                    self.queue.push(self.now + NEW_NAME_AFTER, Event::Returns(other));
+                } else if banned {
+                    self.network.ban(host, other);
                 }
                 self.close(peer);
             }
@@ -256,6 +276,7 @@ impl<'a> Sim<'a> {
                     self.spreads[at].add(&indexes, self.now);
                 }
             }
+            Effect::Believes => self.news = true,
         }
     }
 
@@ -399,72 +420,5 @@ impl Sim<'_> {
         } else {
             self.lost_bytes += parcel.wire_bytes;
         }
-    }
-}
-
-/// The end.
-impl Sim<'_> {
-    /// The hosts that must end with the newest release: those that are up and tell no lies.
-    fn must_converge(&self) -> impl Iterator<Item = &Host> {
-        let takes = |host: &&Host| matches!(host.behaviour, Behaviour::Honest | Behaviour::Stalls);
-        self.hosts.iter().skip(1).filter(|host| host.is_up()).filter(takes)
-    }
-
-    fn is_done(&self) -> bool {
-        let newest = self.scenario.releases.len() - 1;
-        self.world_left == 0 && self.must_converge().all(|host| host.applied() == Some(newest))
-    }
-
-    fn finish(mut self) -> io::Result<Outcome> {
-        let mut check = std::mem::take(&mut self.check);
-        let newest = self.scenario.releases.len() - 1;
-        // Where a check failed the run did not come to its end, so nobody can be left behind.
-        let ended = check.violations().is_empty();
-        for host in self.must_converge().filter(|_| ended) {
-            check.alive(self.now, host.id, host.stage(), host.applied(), newest);
-        }
-        let ledger = self.ledger();
-        check.conserved(self.now, &ledger, self.on_the_way_bytes());
-        let releases = Outcome::of_releases(self.scenario, &self.troubles, &self.publisher, &self.hosts, &self.spreads);
-        for release in &releases {
-            if let Some(time) = release.time {
-                [Some(release.bound), release.rounds_bound].into_iter().flatten().for_each(|bound| {
-                    check.bounded(self.now, time, bound);
-                });
-            }
-        }
-        Ok(Outcome {
-            scenario: self.scenario.name.clone(),
-            model: self.scenario.model,
-            strategy: self.scenario.strategy,
-            rng_seed: self.rng_seed,
-            trace_hash: self.trace.finish()?,
-            events: self.events,
-            ended_at: self.now,
-            releases,
-            hosts: Outcome::of_hosts(&self.publisher, &self.hosts),
-            ledger,
-            traffic: self.traffic,
-            violations: check.into_violations(),
-        })
-    }
-
-    fn ledger(&self) -> Ledger {
-        let mut total = Ledger { lost_bytes: self.lost_bytes, ..Ledger::default() };
-        for ledger in self.hosts.iter().map(|host| &host.record.ledger) {
-            total.sent_bytes += ledger.sent_bytes;
-            total.received_bytes += ledger.received_bytes;
-            total.duplicate_bytes += ledger.duplicate_bytes;
-            total.wrong_bytes += ledger.wrong_bytes;
-        }
-        total
-    }
-
-    fn on_the_way_bytes(&self) -> u64 {
-        let between = self.queue.iter().filter_map(|event| match event {
-            Event::ParcelArrives(parcel) | Event::ParcelDelivered(parcel) => Some(&**parcel),
-            _ => None,
-        });
-        self.network.parcels().chain(between).map(|parcel| parcel.wire_bytes).sum()
     }
 }

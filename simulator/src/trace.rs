@@ -171,6 +171,9 @@ impl fmt::Display for ShownMessage<'_> {
             Message::Holdings(told) => {
                 write!(f, "Holdings {:?} {} answer {}", told.release, ShownBytes(&told.held), told.answer)
             }
+            Message::Equivocation(shown) => {
+                write!(f, "Equivocation {} {}", ShownBytes(&shown.first), ShownBytes(&shown.second))
+            }
             other => write!(f, "{other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The publisher in virtual time: real TUF metadata with real signatures, real manifests and chunk lists, and chunks
 //! that are only names. What it publishes is a function of the scenario and the rng_seed.
 
-use crate::scenario::ReleasePlan;
+use crate::scenario::{KeyRole, ReleasePlan};
 use protocol::content::chunk_list::ChunkListBuilder;
 use protocol::content::manifest::{
     Attributes, ChunkListRef, ChunkerParameters, Entry, FORMAT, Kind, Manifest, VerifiedManifest,
@@ -18,9 +18,13 @@ use protocol::trust::metadata::{
     Authority, DelegatedRole, Delegations, FileMeta, Root, Snapshot, TargetFile, Targets, Timestamp,
 };
 use protocol::trust::sign::{SecretKey, sign};
-use protocol::trust::{Role, TrustedSet};
+use protocol::trust::{Head, Role, TrustedSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+mod deeds;
+
+pub use deeds::Deeds;
 
 /// The one channel.
 pub const CHANNEL: &str = "os";
@@ -33,20 +37,50 @@ const VALID_S: i64 = 3650 * 86_400;
 pub struct Publisher {
     rng_seed: [u8; 32],
     keys: Keys,
+    /// Keys beyond the first of each role are drawn from it.
+    further_keys: Rng,
     first_trust: TrustedSet,
+    /// What a device believes that missed nothing.
+    trust: TrustedSet,
     published: Vec<Published>,
     targets: BTreeMap<String, TargetFile>,
+    versions: Versions,
     /// Metadata by file name, as a static repository holds it.
     files: BTreeMap<String, Arc<[u8]>>,
     documents: BTreeMap<DocumentId, (Arc<[u8]>, VerifiedDocument)>,
+    editions: Vec<Edition>,
+    deeds: Deeds,
 }
 
-struct Keys {
-    root: SecretKey,
-    timestamp: SecretKey,
-    snapshot: SecretKey,
-    targets: SecretKey,
-    channel: SecretKey,
+/// The keys of each role, all of which must sign.
+#[derive(Clone)]
+pub struct Keys {
+    /// They name the keys of all others.
+    pub root: Vec<Arc<SecretKey>>,
+    /// It says which snapshot is the newest.
+    pub timestamp: Vec<Arc<SecretKey>>,
+    /// It says which files belong together.
+    pub snapshot: Vec<Arc<SecretKey>>,
+    /// They say who signs for the channel.
+    pub targets: Vec<Arc<SecretKey>>,
+    /// They list the releases.
+    pub channel: Vec<Arc<SecretKey>>,
+}
+
+/// The newest version of each kind of file; timestamp and snapshot are signed together.
+struct Versions {
+    root: u64,
+    edition: u64,
+    targets: u64,
+    channel: u64,
+}
+
+/// What the repository once held as the newest.
+pub struct Edition {
+    /// Its head.
+    pub head: Head,
+    /// Its timestamp; a repository keeps all other files.
+    pub timestamp: Arc<[u8]>,
 }
 
 /// A release that was published.
@@ -62,17 +96,29 @@ pub struct Published {
 }
 
 impl Publisher {
-    /// A publisher with keys and a root, and no release.
-    pub fn new(rng_seed: [u8; 32]) -> Self {
-        let mut rng = Rng::new(&rng_seed, 0, "publisher keys");
-        let mut key = || SecretKey::from_random(&digest(&mut rng));
-        let keys = Keys { root: key(), timestamp: key(), snapshot: key(), targets: key(), channel: key() };
-        let body = keys.root_body();
-        let root: Arc<[u8]> = signed(1, Time::default(), body, &keys.root).into();
+    /// A publisher with keys and a root, and no release. Root, targets and channel each have so many keys as there are
+    /// signers.
+    pub fn new(rng_seed: [u8; 32], signers: usize) -> Self {
+        let mut further_keys = Rng::new(&rng_seed, 0, "further keys");
+        let keys = Keys::draw(signers, &mut Rng::new(&rng_seed, 0, "publisher keys"), &mut further_keys);
+        let root: Arc<[u8]> = signed(1, Time::default(), keys.root_body(), &keys.root).into();
         let first_trust = TrustedSet::pin(&root).expect("our own root is lawful");
-        let files = BTreeMap::from([(Role::Root.file_name(Some(1)), root)]);
-        let (published, targets, documents) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { rng_seed, keys, first_trust, published, targets, files, documents }
+        let mut publisher = Self {
+            rng_seed,
+            further_keys,
+            trust: first_trust.clone(),
+            first_trust,
+            published: Vec::new(),
+            targets: BTreeMap::new(),
+            versions: Versions { root: 1, edition: 0, targets: 1, channel: 0 },
+            files: BTreeMap::from([(Role::Root.file_name(Some(1)), root)]),
+            documents: BTreeMap::new(),
+            editions: Vec::new(),
+            deeds: Deeds::of_first_root(&keys),
+            keys,
+        };
+        publisher.sign_targets(Time::default());
+        publisher
     }
 
     /// Publishes a release: from now on the repository holds it.
@@ -84,14 +130,67 @@ impl Publisher {
         let release = self.add_documents(plan, &chunks);
         let hashes = BTreeMap::from([("sha256".to_owned(), release.id().to_string())]);
         let file = TargetFile { length: release.manifest().bytes(), hashes, custom: None };
-        self.targets.insert(format!("{CHANNEL}/tree_{}.manifest", plan.version), file);
+        self.targets.insert(target_path(&plan.version), file);
         self.published.push(Published { version: plan.version.clone(), at: now, release, fresh_bytes });
-        self.sign_metadata(now);
+        self.sign_channel(now);
+        self.sign_edition(now);
+    }
+
+    /// Takes a release back: the channel lists it no more.
+    pub fn withdraw(&mut self, version: &str, now: Time) {
+        self.targets.remove(&target_path(version));
+        self.sign_channel(now);
+        self.sign_edition(now);
+    }
+
+    /// Replaces all keys of some roles; whoever stole the old ones can sign nothing more that is believed.
+    pub fn rotate(&mut self, roles: &[KeyRole], now: Time) {
+        let before = self.keys.clone();
+        roles.iter().for_each(|role| self.keys.replace(*role, &mut self.further_keys));
+        let replaced = |role| roles.contains(&role);
+        if roles.iter().any(|role| *role != KeyRole::Channel) {
+            self.versions.root += 1;
+            let mut signers = before.root;
+            if replaced(KeyRole::Root) {
+                signers.extend(self.keys.root.iter().cloned());
+            }
+            let root = signed(self.versions.root, now, self.keys.root_body(), &signers);
+            self.files.insert(Role::Root.file_name(Some(self.versions.root)), root.into());
+            self.deeds.rotated(roles, &self.keys);
+        }
+        if replaced(KeyRole::Targets) || replaced(KeyRole::Channel) {
+            self.versions.targets += 1;
+            self.sign_targets(now);
+        }
+        if replaced(KeyRole::Channel) {
+            self.sign_channel(now);
+        }
+        self.sign_edition(now);
     }
 
     /// The root that a person vouches for, read once for all hosts.
     pub fn first_trust(&self) -> &TrustedSet {
         &self.first_trust
+    }
+
+    /// What the repository held as the newest, the oldest first.
+    pub fn editions(&self) -> &[Edition] {
+        &self.editions
+    }
+
+    /// Its keys, for whoever steals them.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// What it ever did, to compare with what is believed.
+    pub fn deeds(&self) -> &Deeds {
+        &self.deeds
+    }
+
+    /// The position of the newest release that is listed.
+    pub fn newest(&self) -> Option<usize> {
+        self.published.iter().rposition(|published| self.targets.contains_key(&target_path(&published.version)))
     }
 
     /// All releases, the oldest first.
@@ -107,6 +206,16 @@ impl Publisher {
     /// The version of the release at a position.
     pub fn version(&self, position: usize) -> Version {
         self.published[position].version.parse().expect("a scenario's versions are lawful")
+    }
+
+    /// The version of the newest file of a role.
+    pub fn newest_version(&self, role: &Role) -> u64 {
+        match role {
+            Role::Root => self.versions.root,
+            Role::Timestamp | Role::Snapshot => self.versions.edition,
+            Role::Targets => self.versions.targets,
+            Role::Delegated(_) => self.versions.channel,
+        }
     }
 
     /// A metadata file of the static repository: of this version, or the newest.
@@ -178,46 +287,95 @@ impl Publisher {
         release
     }
 
-    fn sign_metadata(&mut self, now: Time) {
-        let version = self.published.len() as u64;
-        let channel = Role::Delegated(CHANNEL.to_owned());
+    fn sign_targets(&mut self, now: Time) {
+        let bytes = signed(self.versions.targets, now, self.keys.targets_body(), &self.keys.targets);
+        self.files.insert(Role::Targets.file_name(Some(self.versions.targets)), bytes.into());
+        self.deeds.delegated(&self.keys);
+    }
+
+    fn sign_channel(&mut self, now: Time) {
+        self.versions.channel += 1;
         let body = Targets { targets: self.targets.clone(), delegations: None };
-        let channel_bytes = signed(version, now, body, &self.keys.channel);
-        let targets_bytes = signed(1, Time::default(), self.keys.targets_body(), &self.keys.targets);
-        let meta = BTreeMap::from([
-            (Role::Targets.meta_name(), FileMeta::of(1, &targets_bytes)),
-            (channel.meta_name(), FileMeta::of(version, &channel_bytes)),
-        ]);
-        let snapshot_bytes = signed(version, now, Snapshot { meta }, &self.keys.snapshot);
-        let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(version, &snapshot_bytes))]);
+        let bytes = signed(self.versions.channel, now, body, &self.keys.channel);
+        self.files.insert(channel().file_name(Some(self.versions.channel)), bytes.into());
+        self.deeds.listed(&self.targets, &self.keys);
+    }
+
+    fn sign_edition(&mut self, now: Time) {
+        self.versions.edition += 1;
+        let version = self.versions.edition;
+        let meta = |role: Role, version| {
+            let bytes = &self.files[&role.file_name(Some(version))];
+            (role.meta_name(), FileMeta::of(version, bytes))
+        };
+        let named = [meta(Role::Targets, self.versions.targets), meta(channel(), self.versions.channel)];
+        let snapshot = signed(version, now, Snapshot { meta: BTreeMap::from(named) }, &self.keys.snapshot);
+        let meta = BTreeMap::from([(Role::Snapshot.meta_name(), FileMeta::of(version, &snapshot))]);
         let body = Timestamp { meta, signed_at: Some(Date::new(wall_clock(now))) };
-        let timestamp_bytes = signed(version, now, body, &self.keys.timestamp);
-        let files = [
-            (channel.file_name(Some(version)), channel_bytes),
-            (Role::Targets.file_name(Some(1)), targets_bytes),
-            (Role::Snapshot.file_name(Some(version)), snapshot_bytes),
-            (Role::Timestamp.file_name(None), timestamp_bytes),
-        ];
-        self.files.extend(files.map(|(name, bytes)| (name, bytes.into())));
+        let timestamp: Arc<[u8]> = signed(version, now, body, &self.keys.timestamp).into();
+        self.files.insert(Role::Snapshot.file_name(Some(version)), snapshot.into());
+        self.files.insert(Role::Timestamp.file_name(None), timestamp.clone());
+        let head = self.head_of_newest();
+        self.editions.push(Edition { head, timestamp });
+    }
+
+    /// Takes the newest files in as a device does.
+    fn head_of_newest(&mut self) -> Head {
+        let mut trust = std::mem::replace(&mut self.trust, self.first_trust.clone());
+        let mut take = |role: &Role, version| {
+            let file = self.metadata(role, version);
+            file.is_some_and(|file| trust.offer(role, &file).is_ok()).then(|| trust.needs().into_iter().next())
+        };
+        take(&Role::Root, Some(self.versions.root));
+        let mut need = take(&Role::Timestamp, None).flatten();
+        while let Some(needed) = need {
+            need = take(&needed.role, needed.version).flatten();
+        }
+        self.trust = trust;
+        self.trust.head().expect("the publisher believes itself")
     }
 }
 
 impl Keys {
-    fn root_body(&self) -> Root {
+    fn draw(signers: usize, first: &mut Rng, further: &mut Rng) -> Self {
+        let mut first = || vec![Arc::new(SecretKey::from_random(&digest(first)))];
+        let mut keys =
+            Self { root: first(), timestamp: first(), snapshot: first(), targets: first(), channel: first() };
+        for several in [&mut keys.root, &mut keys.targets, &mut keys.channel] {
+            several.resize_with(signers, || Arc::new(SecretKey::from_random(&digest(further))));
+        }
+        keys
+    }
+
+    fn replace(&mut self, role: KeyRole, rng: &mut Rng) {
+        let keys = match role {
+            KeyRole::Root => &mut self.root,
+            KeyRole::Timestamp => &mut self.timestamp,
+            KeyRole::Snapshot => &mut self.snapshot,
+            KeyRole::Targets => &mut self.targets,
+            KeyRole::Channel => &mut self.channel,
+        };
+        keys.fill_with(|| Arc::new(SecretKey::from_random(&digest(rng))));
+    }
+
+    /// What a root says that names these keys.
+    pub fn root_body(&self) -> Root {
         let roles = [
             ("root", &self.root),
             ("timestamp", &self.timestamp),
             ("snapshot", &self.snapshot),
             ("targets", &self.targets),
         ];
+        let keys = roles.iter().flat_map(|(_, keys)| keys.iter().map(|key| key.public()));
         Root {
             consistent_snapshot: true,
-            keys: roles.iter().map(|(_, key)| (key.public().id(), key.public())).collect(),
-            roles: roles.iter().map(|(name, key)| ((*name).to_owned(), authority(key))).collect(),
+            keys: keys.map(|key| (key.id(), key)).collect(),
+            roles: roles.iter().map(|(name, keys)| ((*name).to_owned(), authority(keys))).collect(),
         }
     }
 
-    fn targets_body(&self) -> Targets {
+    /// What the top-level targets say that delegate the channel to these keys.
+    pub fn targets_body(&self) -> Targets {
         let role = DelegatedRole {
             name: CHANNEL.to_owned(),
             authority: authority(&self.channel),
@@ -225,11 +383,20 @@ impl Keys {
             paths: Some(vec![format!("{CHANNEL}/*")]),
             path_hash_prefixes: None,
         };
-        let key = self.channel.public();
-        let delegations =
-            Delegations { keys: BTreeMap::from([(key.id(), key)]), roles: vec![role], succinct_roles: None };
+        let keys = self.channel.iter().map(|key| key.public()).map(|key| (key.id(), key)).collect();
+        let delegations = Delegations { keys, roles: vec![role], succinct_roles: None };
         Targets { targets: BTreeMap::new(), delegations: Some(delegations) }
     }
+}
+
+/// The role of the one channel.
+pub fn channel() -> Role {
+    Role::Delegated(CHANNEL.to_owned())
+}
+
+/// Under which path the release of a version is listed.
+pub fn target_path(version: &str) -> String {
+    format!("{CHANNEL}/tree_{version}.manifest")
 }
 
 /// What a right wall clock shows.
@@ -237,12 +404,14 @@ pub fn wall_clock(now: Time) -> UnixTime {
     UnixTime(WALL_CLOCK_START_S + i64::try_from(now.0 / 1_000_000).unwrap_or(i64::MAX / 2))
 }
 
-fn authority(key: &SecretKey) -> Authority {
-    Authority { keyids: vec![key.public().id()], threshold: 1 }
+fn authority(keys: &[Arc<SecretKey>]) -> Authority {
+    Authority { keyids: keys.iter().map(|key| key.public().id()).collect(), threshold: keys.len() as u64 }
 }
 
-fn signed<B: Body>(version: u64, now: Time, body: B, key: &SecretKey) -> Vec<u8> {
-    sign(&Signed::new(version, Date::new(UnixTime(wall_clock(now).0 + VALID_S)), body), &[key])
+/// A metadata file that is fresh for longer than any run, signed by all of `keys`.
+pub fn signed<B: Body>(version: u64, now: Time, body: B, keys: &[Arc<SecretKey>]) -> Vec<u8> {
+    let keys: Vec<&SecretKey> = keys.iter().map(Arc::as_ref).collect();
+    sign(&Signed::new(version, Date::new(UnixTime(wall_clock(now).0 + VALID_S)), body), &keys)
 }
 
 fn digest(rng: &mut Rng) -> [u8; 32] {
@@ -268,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_trusted_set_believes_what_is_published() {
-        let mut publisher = Publisher::new([3; 32]);
+        let mut publisher = Publisher::new([3; 32], 1);
         let mut set = publisher.first_trust().clone();
         for (version, plan) in [(1, plan("1.0", 0)), (2, plan("1.1", 50))] {
             publisher.publish(&plan, Time(version));
@@ -282,7 +451,7 @@ mod tests {
 
     #[test]
     fn releases_share_what_they_say() {
-        let mut publisher = Publisher::new([3; 32]);
+        let mut publisher = Publisher::new([3; 32], 1);
         publisher.publish(&plan("1.0", 0), Time(0));
         publisher.publish(&plan("1.1", 95), Time(1));
         let [old, new] = publisher.published() else { panic!("two releases") };
@@ -293,7 +462,7 @@ mod tests {
     #[test]
     fn another_rng_seed_publishes_another_tree() {
         let first_chunk = |rng_seed| {
-            let mut publisher = Publisher::new([rng_seed; 32]);
+            let mut publisher = Publisher::new([rng_seed; 32], 1);
             publisher.publish(&plan("1.0", 0), Time(0));
             publisher.published()[0].release.chunks()[0]
         };

@@ -1,10 +1,12 @@
 //! What a host says and sends to others: the truth, or what its behaviour makes of it.
 
 use super::{Effect, Host, Place, Said, Scene};
+use crate::adversary::Attack;
 use crate::check::Rule;
 use crate::workload::Publisher;
 use protocol::bitmap::Bitmap;
 use protocol::id::{ChunkId, ManifestId, PeerId};
+use protocol::input::Input;
 use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
 use protocol::message::{Chunks, Holdings, Message, Slice, WantDocument};
 
@@ -22,9 +24,21 @@ pub enum Behaviour {
         /// Whether it says no to each request; it keeps silent otherwise.
         refuses: bool,
     },
+    /// It runs no node, but an [adversary](crate::adversary).
+    Attacks(Attack),
 }
 
 impl Host {
+    /// What happens to an adversary, and what it says to that.
+    pub(super) fn drive_adversary(&mut self, input: &Input, scene: &mut Scene) {
+        let Some(adversary) = &mut self.adversary else { return };
+        scene.trace.input(scene.now, self.id, input);
+        let says = adversary.handle(scene.now, input, scene.publisher);
+        scene.check.thief_signed(adversary.take_signed());
+        scene.effects.extend(says.into_iter().map(|(to, message)| Effect::Say(to, Said::new(message))));
+        self.plan_wake(scene.now, scene.effects);
+    }
+
     pub(super) fn slice(&self, want: &WantDocument, publisher: &Publisher) -> Message {
         let Some((bytes, _)) = publisher.document(&want.id).filter(|_| self.has(&want.id)) else {
             return Message::NoDocument(want.id);
@@ -85,8 +99,7 @@ impl Host {
                 let polluted = ChunkId(*blake3::hash(&genuine.0).as_bytes());
                 scene.effects.push(Effect::Upload(to, release, index, polluted));
             }
-            Behaviour::Stalls => {}
-            Behaviour::Boasts { refuses: false } => {}
+            Behaviour::Stalls | Behaviour::Boasts { refuses: false } | Behaviour::Attacks(_) => {}
             Behaviour::Boasts { refuses: true } => {
                 let refusal = Message::Refuse(Chunks { release, indexes: vec![index] });
                 scene.effects.push(Effect::Say(to, Said::new(refusal)));

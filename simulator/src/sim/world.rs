@@ -20,6 +20,14 @@ impl Sim<'_> {
                 self.spreads.push(Spread { held: Bitmap::new(chunks), whole_at: None });
                 self.give(HostId::SEED, Input::OriginChanged(Signer::Publisher));
             }
+            World::Withdraw(number) => {
+                self.publisher.withdraw(&self.scenario.withdrawals[number].version, self.now);
+                self.give(HostId::SEED, Input::OriginChanged(Signer::Publisher));
+            }
+            World::Rotate(number) => {
+                self.publisher.rotate(&self.scenario.rotations[number].keys, self.now);
+                self.give(HostId::SEED, Input::OriginChanged(Signer::Publisher));
+            }
             World::SwitchOn(host) => self.switch_on(host),
             World::PowerCut(host) => self.power_cut(host),
             World::Cut(number) => {
@@ -61,7 +69,7 @@ impl Sim<'_> {
     }
 
     /// Connects a host to every neighbour that is up and can be reached.
-    fn connect_to_neighbours(&mut self, host: HostId) {
+    pub(super) fn connect_to_neighbours(&mut self, host: HostId) {
         for other in self.network.peers(host).to_vec() {
             let both_up = self.hosts[host.0].is_up() && self.hosts[other.0].is_up();
             if !both_up || !self.network.may_connect(host, other) {

@@ -45,7 +45,8 @@ pub fn arguments(command: &mut Command, repository: &Path, behaviour: Behaviour)
     match behaviour {
         Behaviour::Lies => command.arg("--lies"),
         Behaviour::Boasts { refuses: true } => command.arg("--refuses"),
-        Behaviour::Honest | Behaviour::Stalls | Behaviour::Boasts { refuses: false } => command,
+        // Lies about metadata are the simulator's alone.
+        Behaviour::Honest | Behaviour::Stalls | Behaviour::Boasts { refuses: false } | Behaviour::Attacks(_) => command,
     };
 }
 
