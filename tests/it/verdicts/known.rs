@@ -113,8 +113,9 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "delegations beneath the 33rd role of a set: a bound, which they apply to each search alone",
         explains: |difference| {
+            let unreached = ["is no role of the newest snapshot", "metadata that tells whether to believe it"];
             difference.was_done("others that name everything")
-                && difference.we_refused("is no role of the newest snapshot")
+                && unreached.iter().any(|words| difference.we_refused(words))
         },
     },
     Known {
