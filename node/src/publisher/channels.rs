@@ -1,7 +1,7 @@
 //! Which channels there are, and whose they are: what the top-level targets of a repository delegate.
 
 use protocol::content::name::ChannelName;
-use protocol::limits::DELEGATIONS_MAX;
+use protocol::limits::DELEGATIONS_PER_FILE_MAX;
 use protocol::trust::key::Key;
 use protocol::trust::metadata::{Authority, DelegatedRole, Delegations};
 
@@ -74,8 +74,8 @@ impl Channels {
         if self.get(name).is_some() {
             return Err(ChannelsError::Exists(name.clone()));
         }
-        if self.0.roles.len() >= DELEGATIONS_MAX {
-            return Err(ChannelsError::TooMany(DELEGATIONS_MAX));
+        if self.0.roles.len() >= DELEGATIONS_PER_FILE_MAX {
+            return Err(ChannelsError::TooMany(DELEGATIONS_PER_FILE_MAX));
         }
         let mut made = self.clone();
         made.0.roles.push(DelegatedRole {

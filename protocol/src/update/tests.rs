@@ -1,7 +1,12 @@
 //! Which release a device takes, and which ones a seed carries.
 
 use super::*;
+use crate::chain::Chains;
+use crate::content::sample as manifest;
 use crate::content::version::Maturity;
+use crate::input::{Input, VerifiedDocument};
+use crate::mesh;
+use crate::node::{Config, Node};
 use crate::policy::HardwareId;
 use crate::time::UnixTime;
 use crate::trust::Role;
@@ -17,6 +22,14 @@ const MATURITIES: [Maturity; 4] = [Maturity::Alpha, Maturity::Beta, Maturity::Rc
 
 /// A set that trusts a repository with these targets.
 fn trusting(targets: BTreeMap<String, Option<Value>>) -> TrustedSet {
+    let target = |(path, custom): (String, Option<Value>)| {
+        let hashes = BTreeMap::from([("sha256".to_owned(), hex::encode(ManifestId::of(path.as_bytes()).0))]);
+        (path, TargetFile { length: 1, hashes, custom })
+    };
+    trusting_files(targets.into_iter().map(target).collect())
+}
+
+fn trusting_files(targets: BTreeMap<String, TargetFile>) -> TrustedSet {
     let (key, expires) = (SecretKey::from_random(&[1; 32]), Date::new(UnixTime(1_793_491_200)));
     let authority = Authority { keyids: vec![key.public().id()], threshold: 1 };
     let roles = [Role::Root, Role::Timestamp, Role::Snapshot, Role::Targets];
@@ -25,11 +38,7 @@ fn trusting(targets: BTreeMap<String, Option<Value>>) -> TrustedSet {
         keys: BTreeMap::from([(key.public().id(), key.public())]),
         roles: roles.into_iter().map(|role| (role.name().to_owned(), authority.clone())).collect(),
     };
-    let target = |(path, custom): (String, Option<Value>)| {
-        let hashes = BTreeMap::from([("sha256".to_owned(), hex::encode(ManifestId::of(path.as_bytes()).0))]);
-        (path, TargetFile { length: 1, hashes, custom })
-    };
-    let targets = Targets { targets: targets.into_iter().map(target).collect(), delegations: None };
+    let targets = Targets { targets, delegations: None };
     let targets = sign(&Signed::new(1, expires, targets), &[&key]);
     let meta = |role: Role, bytes: &[u8]| BTreeMap::from([(role.meta_name(), FileMeta::of(1, bytes))]);
     let snapshot = Snapshot { meta: meta(Role::Targets, &targets) };
@@ -65,6 +74,38 @@ fn takes(set: &TrustedSet, policy: &Policy, applied: &str, expected: &str) {
     let applied = (!applied.is_empty()).then(|| version(applied));
     let newest = Listed::newest(set, policy, applied.as_ref(), 0);
     assert_eq!(newest.map_or(String::new(), |listed| listed.path.version.to_string()), expected);
+}
+
+#[test]
+fn a_manifest_that_says_another_release_than_it_is_listed_as_is_not_that_one() {
+    let bytes = manifest::Sample::new().manifest().encode();
+    let id = ManifestId::of(&bytes);
+    let read = VerifiedManifest::verify(&bytes, id, bytes.len() as u64).unwrap();
+    assert_eq!((read.channel.as_str(), read.version.as_str()), ("stable", "1.0"));
+    let found = Arc::new(read);
+    for (path, is_it) in [("stable/x_1.0", true), ("stable/x_1.1", false), ("beta/x_1.0", false)] {
+        let path: TargetPath = format!("{path}.manifest").parse().unwrap();
+        let hashes = BTreeMap::from([("sha256".to_owned(), id.to_string())]);
+        let file = TargetFile { length: bytes.len() as u64, hashes, custom: None };
+        let set = trusting_files(BTreeMap::from([(path.to_string(), file)]));
+        let config = Config {
+            role: mesh::Role::Device,
+            policy: Some(Policy::new(path.channel.clone())),
+            applied: None,
+            floor: 0,
+            applies: true,
+            has_origin: false,
+            strategy: mesh::Strategy::default(),
+            upload_slots: 1,
+            caps: mesh::Caps::default(),
+        };
+        let mut node = Node::restore(config, Chains::of_publisher(set), [0; 32]);
+        node.handle(Time(0), Input::Wakeup);
+        let document = node.updates().next().unwrap().document();
+        node.handle(Time(1), Input::DocumentRead(document, Some(VerifiedDocument::Manifest(found.clone()))));
+        let stage = node.updates().next().unwrap().stage_name();
+        assert_eq!(stage, if is_it { "heard" } else { "blocked" }, "{path}");
+    }
 }
 
 #[test]
