@@ -114,7 +114,7 @@ fn two_halves_are_told_different_things_and_all_are_shown_both() {
     assert!(!outcome.failed(), "{:#?}", outcome.violations);
     let text = String::from_utf8(text).unwrap();
     for host in outcome.hosts.iter().filter(|host| host.honest) {
-        let told = format!("{} > Event(Equivocation {{ version: 1 }})", host.host);
+        let told = format!("{} > Event(Equivocation {{ signer: Publisher, version: 1 }})", host.host);
         assert!(text.contains(&told), "{} knows nothing of it", host.host);
     }
 }

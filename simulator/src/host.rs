@@ -14,9 +14,8 @@ use crate::scenario::HostId;
 use crate::trace::Trace;
 use crate::workload::{CHANNEL, Publisher, wall_clock};
 use protocol::bitmap::Bitmap;
-use protocol::chain::{Chain, Chains};
 use protocol::content::release::Release;
-use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId, Signer};
+use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
@@ -219,16 +218,7 @@ impl Host {
             upload_slots: UPLOAD_SLOTS,
             caps: Caps::default(),
         };
-        let publisher = match &self.trust_files[..] {
-            _ if scene.check.is_broken(Rule::Kept) => {
-                Chain::new(Signer::Publisher, scene.publisher.first_trust().clone())
-            }
-            [] => Chain::new(Signer::Publisher, scene.publisher.first_trust().clone()),
-            files => {
-                Chain::restore(Signer::Publisher, files.iter().cloned()).expect("the stored root is the publisher's")
-            }
-        };
-        let chains = Chains { publisher, school: None };
+        let chains = self.restored(scene);
         let mut rng = Rng::new(&self.rng_seed, self.id.0 as u64, "node");
         let mut rng_seed = [0; 32];
         rng_seed[..8].copy_from_slice(&rng.next_u64().to_le_bytes());

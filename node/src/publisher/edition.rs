@@ -67,6 +67,11 @@ pub enum PutOutError {
         #[source]
         source: Box<Rejection>,
     },
+    /// Devices would believe nothing of it.
+    #[error(
+        "too few of the keys that must sign the {0} metadata have signed it; see who has to yet with: homeroom sign"
+    )]
+    Disowned(Role),
     /// Devices would wait for ever.
     #[error(
         "devices would wait for {0} metadata that there is not; it has to be signed anew, by the keys that it has now"
@@ -86,7 +91,10 @@ impl Edition<'_> {
         let head_before = judge.head();
         for (role, _, bytes) in files.iter().rev() {
             let refused = |source| PutOutError::Refused { role: role.clone(), source: Box::new(source) };
-            judge.offer(role, bytes).map_err(refused)?;
+            // Devices take in a file that too few have signed, and believe nothing of it.
+            if judge.offer(role, bytes).map_err(refused)? == Accepted::Disowned {
+                return Err(PutOutError::Disowned(role.clone()));
+            }
         }
         // What does not change is here already.
         while let Some(need) = judge.needs().into_iter().next() {

@@ -114,6 +114,11 @@ impl CompleteSet {
         self.roles.get(role).or_else(|| self.disowned.get(role)).map(|file| &**file)
     }
 
+    /// Whether a role's file belongs to it, and nobody who delegates to the role vouches for it.
+    pub fn is_disowned(&self, role: &Role) -> bool {
+        self.disowned.contains_key(role)
+    }
+
     /// Every target that a role with the right to name it names, ascending by path.
     pub fn targets(&self) -> impl Iterator<Item = (&str, &Target)> {
         self.targets.iter().map(|(path, target)| (path.as_str(), target))

@@ -26,12 +26,14 @@ impl Believed {
     /// What is believed now.
     fn of(trust: &TrustedSet) -> Self {
         let version = |role: &Role| trust.metadata(role, None).map(|(version, _)| version);
+        // A file for which nobody vouches is passed on, and not believed.
+        let complete = trust.complete().filter(|complete| !complete.is_disowned(&channel()));
         Self {
             root: trust.root().version,
             timestamp: trust.timestamp_version(),
             snapshot: version(&Role::Snapshot),
             targets: version(&Role::Targets),
-            channel: version(&channel()),
+            channel: complete.and_then(|complete| complete.role(&channel())).map(|file| file.version),
         }
     }
 

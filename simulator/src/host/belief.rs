@@ -3,7 +3,8 @@
 use super::{Host, Scene};
 use crate::check::{Check, Rule};
 use crate::scenario::HostId;
-use protocol::id::ManifestId;
+use protocol::chain::{Chain, Chains};
+use protocol::id::{ManifestId, Signer};
 use protocol::input::Input;
 use protocol::message::Message;
 use protocol::node::Node;
@@ -18,6 +19,19 @@ impl Host {
     /// The version of which it knows that the publisher's keys signed two timestamps.
     pub fn equivocation(&self) -> Option<u64> {
         self.node.as_ref()?.publisher().equivocation()
+    }
+
+    /// What a node believes when the host is switched on: what it saved, or the root that a person gave it.
+    pub(super) fn restored(&self, scene: &Scene) -> Chains {
+        let publisher = match &self.trust_files[..] {
+            files if files.is_empty() || scene.check.is_broken(Rule::Kept) => {
+                Chain::new(Signer::Publisher, scene.publisher.first_trust().clone())
+            }
+            files => {
+                Chain::restore(Signer::Publisher, files.iter().cloned()).expect("the stored root is the publisher's")
+            }
+        };
+        Chains { publisher, school: None }
     }
 
     /// Compares what the node believes with what it believed before and with what the publisher signed: whenever a

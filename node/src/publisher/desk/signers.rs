@@ -74,7 +74,7 @@ fn a_pending_change_that_says_one_signature_is_enough_is_refused() {
     let forged = text.replace("\"threshold\": 2", "\"threshold\": 1");
     assert_ne!(forged, text);
     let refused = office.does(|_| Ok(Change::read(forged.as_bytes())?));
-    assert!(matches!(refused, Err(ListError::PutOut(PutOutError::Refused { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(ListError::PutOut(PutOutError::Disowned(_)))), "{refused:?}");
     assert_eq!(office.paths(), [""; 0]);
     for garbage in ["", "{}", "[{}]", "[{\"role\": \"root\"}]", &text[1..], &text.replace("\"_type\"", "\"type\"")] {
         assert!(Change::read(garbage.as_bytes()).is_err(), "{garbage}");
