@@ -225,20 +225,22 @@ fn the_port_is_in_use() {
 }
 
 #[test]
-fn a_newer_homeroom_has_used_the_home() {
+fn another_homeroom_has_used_the_home() {
     let class = class();
     class.enroll("ann");
     let state = class.path("ann/state.sqlite");
     let mut bytes = fs::read(&state).unwrap();
-    // The user version of an SQLite file (sqlite.org/fileformat2.html, section 1.3).
-    bytes[60..64].copy_from_slice(&2_u32.to_be_bytes());
-    fs::write(&state, &bytes).unwrap();
-    for verb in ["run", "apply", "status"] {
-        let command = &mut Command::new(program());
-        command.args([verb, "--home", &class.argument("ann")]).stdin(Stdio::null());
-        Failure::of(command).is(FAILED, &["home format 2", "use the newer homeroom"]);
+    for (format, words) in [(3_u32, "use the newer homeroom"), (1, "enroll again: the trees stay")] {
+        // The user version of an SQLite file (sqlite.org/fileformat2.html, section 1.3).
+        bytes[60..64].copy_from_slice(&format.to_be_bytes());
+        fs::write(&state, &bytes).unwrap();
+        for verb in ["run", "apply", "status"] {
+            let command = &mut Command::new(program());
+            command.args([verb, "--home", &class.argument("ann")]).stdin(Stdio::null());
+            Failure::of(command).is(FAILED, &[&format!("home format {format}"), words]);
+        }
+        assert_eq!(fs::read(&state).unwrap(), bytes, "what another homeroom wrote stays as it is");
     }
-    assert_eq!(fs::read(&state).unwrap(), bytes, "what a newer homeroom wrote stays as it is");
 }
 
 #[test]
