@@ -252,6 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn peers_that_tell_news_and_keep_silent_do_not_keep_the_last_one_from_being_asked() {
+        let trust = Sample::release(1).trusted();
+        let mut refresh = Refresh::default();
+        let (silent, honest) = (20, PeerId(20));
+        refresh.peer_has(honest, ahead(&trust, 1), NOW);
+        let mut now = NOW;
+        for by in 1.. {
+            // Other news at every moment, so that no bench lasts.
+            (0..silent).for_each(|peer| refresh.peer_has(PeerId(peer), ahead(&trust, by), now));
+            if refresh.next(&trust, now).is_some_and(|request| request.source == Source::Peer(honest)) {
+                break;
+            }
+            assert!(by <= silent, "each of them was asked, and some twice");
+            now = refresh.wakeup().unwrap() + ANSWER_WITHIN;
+        }
+    }
+
+    #[test]
     fn a_newer_root_is_asked_for_before_anything_else() {
         let trust = Sample::release(1).trusted();
         let mut refresh = Refresh::default();

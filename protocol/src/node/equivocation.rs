@@ -89,3 +89,48 @@ impl Node {
         self.outputs.push_back(Output::Send { to, message });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Chains;
+    use crate::input::Input;
+    use crate::mesh;
+    use crate::message::{Hello, Metadata};
+    use crate::node::Config;
+    use crate::trust::Head;
+    use crate::trust::sample::Sample;
+    use serde_bytes::ByteBuf;
+
+    #[test]
+    fn evidence_of_a_version_to_come_does_not_bring_that_version() {
+        const ANN: PeerId = PeerId(1);
+        let trust = Sample::release(1).trusted();
+        let config = Config {
+            role: mesh::Role::Device,
+            policy: None,
+            applied: None,
+            floor: 0,
+            applies: true,
+            has_origin: false,
+            strategy: mesh::Strategy::default(),
+            upload_slots: 1,
+            caps: mesh::Caps::default(),
+        };
+        let repository = trust.repository();
+        let mut node = Node::restore(config, Chains::of_publisher(trust), [0; 32]);
+        let bytes = |sample: &Sample| ByteBuf::from(sample.file(&Role::Timestamp));
+        let third = Sample::release(3);
+        let other = Sample { os_paths: vec!["os/other.manifest".to_owned()], ..third.clone() };
+        node.handle(Time(1), Input::PeerConnected(ANN));
+        let mut says = |message| {
+            node.handle(Time(1), Input::Message { from: ANN, message: std::sync::Arc::new(message) });
+            node.trust().timestamp_version()
+        };
+        says(Message::Hello(Hello { features: 0, repository, role: mesh::Role::Device }));
+        says(Message::Equivocation(message::Equivocation { first: bytes(&third), second: bytes(&other) }));
+        says(Message::Head(Some(Head { root: 1, timestamp: 2, snapshot: 2, digest: [2; 32] })));
+        let second = Metadata { role: Role::Timestamp, bytes: Some(bytes(&Sample::release(2))) };
+        assert_eq!(says(Message::Metadata(second)), Some(2));
+    }
+}
