@@ -128,6 +128,17 @@ fn the_secret_keys_lie_in_the_tree() {
 }
 
 #[test]
+fn a_copy_of_a_secret_key_lies_in_the_tree() {
+    let class = class();
+    fs::copy(class.path("repo.keys/snapshot.pem"), class.path("tree/notes.txt")).unwrap();
+    publish_fails(&class, "tree", "1.0").is(FAILED, &["notes.txt", "secret key", "move it out"]);
+    fs::remove_file(class.path("tree/notes.txt")).unwrap();
+    // Another's key is a file like others.
+    class.run(&["key", "new", &class.argument("tree/other.pem")]);
+    class.publish(&class.path("tree"), "1.0");
+}
+
+#[test]
 fn the_keys_are_lost() {
     let class = class();
     fs::remove_dir_all(class.path("repo.keys")).unwrap();

@@ -115,13 +115,17 @@ fn what_is_held_is_fetched_and_waits_until_it_is_resumed_whoever_asks() {
     join(&class, "ann", "school", "all");
     let mut ann = class.laptop("ann", &[school.address]);
     ann.until("it waits", |ann| why(ann, "1.1").contains("the school holds it"));
-    class.fails(&["apply", "--home", &class.argument("ann")]).is(1, &["complete"]);
+    class.fails(&["apply", "--home", &class.argument("ann")]).is(1, &["1.1", "the school holds it"]);
     ann.stop();
     class.fails(&["apply", "--home", &class.argument("ann")]).is(1, &["1.1", "the school holds it"]);
     assert!(!class.current("ann").exists());
+    // Whatever a group is assigned while all are held is held too.
+    join(&class, "ann", "school", "class-4");
+    say(&class, &["assign", "class-4", FIRST]);
     let mut ann = class.laptop("ann", &[school.address]);
+    ann.until("it waits", |ann| why(ann, "1.0").contains("the school holds it"));
     say(&class, &["resume", "all"]);
-    ann.until_applied("1.1");
+    ann.until_applied("1.0");
     class.fails(&["school", "hold", "class-9", "--school", &class.argument("school")]).is(1, &["class-9", "assign"]);
 }
 

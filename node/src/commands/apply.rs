@@ -29,6 +29,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match release.stage.as_str() {
         "applying" => println!("{} is being applied", release.version),
         "applied" => println!("{} is applied already", release.version),
+        "complete" => bail!("{} {}", release.version, release.why.as_deref().unwrap_or("waits; see: homeroom status")),
         stage => bail!("{} is not complete yet ({stage}); see: homeroom status", release.version),
     }
     Ok(())

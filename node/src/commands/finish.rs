@@ -3,7 +3,8 @@
 use super::key::ask_password;
 use super::{default_keys, now, sign};
 use crate::publisher::desk::Desk;
-use anyhow::Context;
+use crate::publisher::standing::Standing;
+use anyhow::{Context, ensure};
 use std::path::PathBuf;
 
 /// What `homeroom finish` is told.
@@ -28,6 +29,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let keys = keys.unwrap_or_else(|| default_keys(&repo));
     let change = sign::read(&file)?;
     let desk = Desk::open(&repo, &keys, ask_password, now()?)?;
+    for part in change.parts() {
+        let Standing { signed, missing, threshold } = part.standing();
+        ensure!(
+            signed.len() as u64 >= threshold,
+            "{} was not put into use: {} of the {threshold} keys that must sign the {} metadata have signed it; let the \
+             holder of key {} say: homeroom sign {} --key KEY",
+            file.display(),
+            signed.len(),
+            part.role,
+            missing.join(" or "),
+            file.display(),
+        );
+    }
     let told: Vec<String> =
         change.parts().iter().map(|part| format!("{} metadata {}", part.role, part.signed.version)).collect();
     desk.put_out(change).with_context(|| format!("{} was not put into use", file.display()))?;

@@ -142,7 +142,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         tree, desk: arguments, channel, version, name, allow_remove, allow_setuid, mtime, epoch, json, ..
     } = arguments;
     let target = TargetPath { channel, name, version };
-    let options = PublishOptions { allow_setuid, mtime_s: mtime, epoch };
+    let options = PublishOptions { allow_setuid, mtime_s: mtime, epoch, own_keys: desk.key_ids() };
     let bar = progress_bar();
     let published = publish_tree(&mut repository, &tree, &target, &options, &mut |progress: Progress| {
         bar.set_length(progress.tree_bytes);

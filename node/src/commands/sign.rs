@@ -42,7 +42,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Reads a pending change.
 pub fn read(file: &Path) -> anyhow::Result<Change> {
     let bytes = read_file(file, CHANGE_BYTES_MAX)?;
-    Change::read(&bytes).with_context(|| format!("cannot use {}", file.display()))
+    let change = Change::read(&bytes).with_context(|| format!("cannot use {}", file.display()))?;
+    anyhow::ensure!(!change.parts().is_empty(), "there is no change in {}", file.display());
+    Ok(change)
 }
 
 fn tell(change: &Change) {

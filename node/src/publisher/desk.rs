@@ -16,6 +16,7 @@ use protocol::trust::envelope::{Body, Signed};
 use protocol::trust::key::Key;
 use protocol::trust::metadata::{Authority, DelegatedRole, Targets};
 use protocol::trust::{Head, Role, Target, TrustedSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Why nothing was listed, or changed. The repository serves what it served before.
@@ -153,6 +154,12 @@ impl Desk {
         self.sign(&mut here)?;
         self.sign(&mut elsewhere)?;
         Ok((here, elsewhere))
+    }
+
+    /// Ids of the keys that sign for the repository.
+    pub fn key_ids(&self) -> BTreeSet<String> {
+        let (root, channels) = (self.set.root().body.keys.values(), self.channels());
+        root.chain(channels.0.keys.values()).map(Key::id).collect()
     }
 
     /// Puts out what enough have signed, with a snapshot and a timestamp, all of it at once.

@@ -62,6 +62,9 @@ pub enum CaptureError {
         "{0:?} is setuid, setgid or has file capabilities; publish with --allow-setuid if it must, or take that off"
     )]
     Privileged(PathBuf),
+    /// Whoever gets the release could sign for the publisher.
+    #[error("{0:?} is a secret key that signs for this repository; move it out of the tree, lest everybody gets it")]
+    SecretKey(PathBuf),
     /// It was written to meanwhile.
     #[error("{0:?} changed while it was being published; publish again when nothing writes to the tree")]
     Changed(PathBuf),

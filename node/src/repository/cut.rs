@@ -6,6 +6,10 @@ use super::capture::{CaptureError, Captured};
 use protocol::content::chunker::Chunker;
 use protocol::content::manifest::ChunkerParameters;
 use protocol::id::{ChunkId, ChunkRef};
+use protocol::trust::sign::SecretKey;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
@@ -35,6 +39,7 @@ impl Cutter {
         threads: usize,
         root: &'env Path,
         files: &'env [&'env Captured],
+        own_keys: &'env BTreeSet<String>,
     ) -> Self {
         let threads = threads.max(1);
         let start = |first| {
@@ -42,7 +47,7 @@ impl Cutter {
             scope.spawn(move || {
                 let mut chunker = Chunker::new(ChunkerParameters::default());
                 for file in files.iter().skip(first).step_by(threads) {
-                    match cut_file(&mut chunker, root, file, |cut| cuts.send(Ok(cut)).is_ok()) {
+                    match cut_file(&mut chunker, root, file, own_keys, |cut| cuts.send(Ok(cut)).is_ok()) {
                         Ok(true) => {}
                         Ok(false) => break, // Nobody collects any more: the publish has failed.
                         Err(error) => {
@@ -71,12 +76,16 @@ fn cut_file(
     chunker: &mut Chunker,
     root: &Path,
     captured: &Captured,
+    own_keys: &BTreeSet<String>,
     mut tell: impl FnMut(Cut) -> bool,
 ) -> Result<bool, CaptureError> {
     let file = captured.open(root)?;
     let mut whole = blake3::Hasher::new();
     for plain in chunker.chunks(&file) {
         let plain = plain.map_err(|source| file.error(source))?;
+        if is_one_of(own_keys, &plain) {
+            return Err(CaptureError::SecretKey(root.join(OsStr::from_bytes(&captured.path))));
+        }
         whole.update(&plain);
         let bytes = u32::try_from(plain.len()).expect("the chunker's largest chunk is far below 4 GiB");
         if !tell(Cut::Chunk(ChunkRef { id: ChunkId::of(&plain), bytes }, plain)) {
@@ -85,6 +94,12 @@ fn cut_file(
     }
     file.still_as_captured()?;
     Ok(tell(Cut::End(*whole.finalize().as_bytes())))
+}
+
+/// Whether a file's first bytes are the secret half of one of these keys.
+fn is_one_of(own_keys: &BTreeSet<String>, bytes: &[u8]) -> bool {
+    let text = bytes.starts_with(b"-----BEGIN PRIVATE KEY").then(|| std::str::from_utf8(bytes).ok()).flatten();
+    text.and_then(|text| SecretKey::from_pem(text).ok()).is_some_and(|key| own_keys.contains(&key.public().id()))
 }
 
 #[cfg(test)]
@@ -114,9 +129,10 @@ mod tests {
         let (tree, contents) = tree();
         let captured = capture::walk(tree.path(), false).unwrap();
         let files: Vec<&Captured> = captured.iter().skip(1).collect();
+        let none = BTreeSet::new();
         for threads in [0, 1, 3, 9] {
             std::thread::scope(|scope| {
-                let mut cutter = Cutter::start(scope, threads, tree.path(), &files);
+                let mut cutter = Cutter::start(scope, threads, tree.path(), &files, &none);
                 for content in &contents {
                     let mut collected = Vec::new();
                     let hash = loop {
@@ -140,8 +156,9 @@ mod tests {
         let (tree, _) = tree();
         let captured = capture::walk(tree.path(), false).unwrap();
         let files: Vec<&Captured> = captured.iter().skip(1).collect();
+        let none = BTreeSet::new();
         std::thread::scope(|scope| {
-            let mut cutter = Cutter::start(scope, 2, tree.path(), &files);
+            let mut cutter = Cutter::start(scope, 2, tree.path(), &files, &none);
             assert!(matches!(cutter.pop(), Ok(Cut::End(_))));
         });
     }

@@ -44,9 +44,11 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Where the bytes for `path` stand until they are whole.
+/// Where the bytes for `path` stand until they are whole. Each process has a name of its own: a server makes the index
+/// of a pack that it finds without one, while the publisher is about to write it.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
     name.push(UNFINISHED);
     PathBuf::from(name)
 }

@@ -23,6 +23,7 @@ use protocol::content::name::TargetPath;
 use protocol::content::release::{Release, ReleaseError};
 use protocol::id::{ChunkListId, ManifestId};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -38,7 +39,7 @@ const CUTTING_THREADS_MAX: usize = 4;
 const WORKERS_MAX: usize = 16;
 
 /// What a publisher may choose beside the tree.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
     /// Let files be setuid, setgid or have capabilities; each is listed in the manifest.
     pub allow_setuid: bool,
@@ -46,6 +47,8 @@ pub struct PublishOptions {
     pub mtime_s: Option<i64>,
     /// The data-format epoch that the release belongs to.
     pub epoch: u32,
+    /// Ids of the keys that sign for the repository, whose secret halves are not to be published.
+    pub own_keys: BTreeSet<String>,
 }
 
 /// How far a publish has come.
@@ -163,7 +166,7 @@ fn publish_with(
     }
     let files: Vec<&Captured> = captured.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).collect();
     let content = thread::scope(|scope| {
-        let cutter = Cutter::start(scope, workers.min(CUTTING_THREADS_MAX), &tree, &files);
+        let cutter = Cutter::start(scope, workers.min(CUTTING_THREADS_MAX), &tree, &files, &options.own_keys);
         let compressor = Compressor::start(scope, workers, ZSTD_LEVEL);
         add_content(repository, &files, cutter, compressor, progress)
     })?;

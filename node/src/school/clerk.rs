@@ -95,12 +95,12 @@ fn sign_if_due(school: &Path, keys: &Path) -> Result<(), AssignError> {
             school.display()
         );
     } else if is_due(&set, now) {
-        Office::open(school, keys, no_password, now)?.refresh(0)?;
+        Office::open(school, keys, no_password, now, false)?.refresh(0)?;
     }
     Ok(())
 }
 
-fn is_far_ahead(set: &TrustedSet, now: UnixTime) -> bool {
+pub(super) fn is_far_ahead(set: &TrustedSet, now: UnixTime) -> bool {
     spoke_at(set).is_some_and(|spoke_at| now.0 - spoke_at.0 > CLOCK_AHEAD_MAX_S)
 }
 

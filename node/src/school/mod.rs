@@ -43,6 +43,11 @@ pub enum AssignError {
         /// The release's path.
         path: String,
     },
+    /// The clock would be signed too.
+    #[error(
+        "this clock is months ahead of what the school said last; set it, or if it is right, run: homeroom school refresh"
+    )]
+    FarAhead,
     /// More groups than devices accept.
     #[error("the school's assignments take more than {TARGETS_BYTES_MAX} bytes; use fewer groups")]
     TooMany,
@@ -67,10 +72,20 @@ pub struct Office {
 }
 
 impl Office {
-    /// Opens the school at `path` and its keys in `keys`.
-    pub fn open(path: &Path, keys: &Path, ask_password: AskPassword, now: UnixTime) -> Result<Self, AssignError> {
+    /// Opens the school at `path` and its keys in `keys`. A clock that is months ahead of what the school said last is
+    /// believed if somebody is sure of it: what is signed with a time to come can be undone only with other keys.
+    pub fn open(
+        path: &Path,
+        keys: &Path,
+        ask_password: AskPassword,
+        now: UnixTime,
+        is_sure: bool,
+    ) -> Result<Self, AssignError> {
         let keys = KeyDirectory::open(keys, ask_password)?;
         let set = read(path)?;
+        if clerk::is_far_ahead(&set, now) && !is_sure {
+            return Err(AssignError::FarAhead);
+        }
         let now = not_before(complete(&set), now);
         Ok(Self { path: path.to_owned(), keys, set, now })
     }
@@ -90,6 +105,8 @@ impl Office {
         let mut groups = self.groups()?;
         for (path, others) in &mut groups {
             if path.parse::<TargetPath>().is_ok_and(|path| path.channel == release.channel) {
+                let is_of_all = |(group, terms): (&GroupName, &Terms)| group.to_string() == ALL && terms.held;
+                terms.held |= others.groups.iter().any(is_of_all);
                 // A class that is held stays so until somebody says otherwise.
                 terms.held |= others.groups.remove(group).is_some_and(|before| before.held);
             }
