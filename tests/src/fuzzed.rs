@@ -117,7 +117,7 @@ pub fn message(bytes: &[u8]) {
 pub fn offers(bytes: &[u8]) {
     let mut choices = Choices::Given(bytes);
     let case = tampered(&mut choices);
-    let files: Vec<(&String, &Vec<u8>)> = case.steps.iter().flatten().collect();
+    let files: Vec<(&String, &Arc<Vec<u8>>)> = case.steps.iter().flatten().collect();
     let Some(root) = case.steps[0].get("1.root.json") else { return };
     let Ok(mut set) = TrustedSet::pin(root) else { return };
     for _ in 0..choices.below(16) {
@@ -125,7 +125,7 @@ pub fn offers(bytes: &[u8]) {
         if choices.once_in(8) {
             name = choices.pick(&files).0;
         }
-        let mut file = file.clone();
+        let mut file = file.to_vec();
         if choices.once_in(4) {
             change_text(&mut file, &mut choices);
         }

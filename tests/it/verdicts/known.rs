@@ -1,5 +1,5 @@
-//! Where our verifier and `sigstore-tuf` 0.15 judge otherwise, and why ours is right or does no harm. A long run must show
-//! each of these at least once, so that what was mended goes from here.
+//! Where our verifier and `sigstore-tuf` 0.15 judge otherwise, and why ours is right or does no harm. A run ends with a
+//! list of those that did not show: what stands there after a long one was mended, and goes from here.
 
 use super::Difference;
 use protocol::trust::{Freshness, Role};
@@ -111,6 +111,12 @@ pub const KNOWN: &[Known] = &[
         explains: |difference| difference.path.is_some() && difference.we_refused("broken"),
     },
     Known {
+        name: "a delegated role whose file cannot be followed: to us all of it says nothing, they follow the rest of it",
+        explains: |difference| {
+            difference.is_silent && difference.path.is_some_and(|path| difference.ours.found[path].is_ok())
+        },
+    },
+    Known {
         name: "delegations beneath the 33rd role of a set: a bound, which they apply to each search alone",
         explains: |difference| {
             let unreached = ["is no role of the newest snapshot", "metadata that tells whether to believe it"];
@@ -158,6 +164,10 @@ pub const KNOWN: &[Known] = &[
     we_refuse!("32 levels", "more than 32 levels: they stop at 128"),
     we_refuse!("invalid type: floating point", "a float beside what is signed: they look at it only in what is signed"),
     // What a file may say.
+    Known {
+        name: "x-signed-at that is no date: a field of ours, which they skip",
+        explains: |difference| difference.was_done("/x-signed-at") && difference.we_refused("not TUF metadata"),
+    },
     Known {
         name: "the last day of the year 9999, which their calendar does not have",
         explains: |difference| {

@@ -2,6 +2,8 @@
 
 use super::{Target, Verdict};
 use protocol::time::UnixTime;
+use protocol::trust::envelope::Envelope;
+use protocol::trust::metadata::Targets;
 use protocol::trust::{Freshness, Need, Rejection, Resolution, Role, TrustedSet};
 use std::error::Error;
 use tests::forger::history::{NOW_S, Served};
@@ -74,6 +76,13 @@ impl Ours {
             Err(why) => Err((name, in_words(&why))),
         }
     }
+}
+
+/// Whether a delegated role's file is among these that is a targets file and cannot be followed.
+pub fn is_silent(served: &Served) -> bool {
+    let top_level = ["root.json", "timestamp.json", "snapshot.json", "targets.json"];
+    let mut delegated = served.iter().filter(|(name, _)| !top_level.iter().any(|top| name.ends_with(top)));
+    delegated.any(|(_, bytes)| Envelope::<Targets>::parse(bytes).is_err())
 }
 
 fn in_words(why: &Rejection) -> String {

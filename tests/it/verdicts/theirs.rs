@@ -6,6 +6,7 @@ use sigstore_crypto::{CryptoProvider, HashContext, SigningScheme, install_defaul
 use sigstore_tuf::cache::MetadataStore;
 use sigstore_tuf::{Error, MemoryStore, Result, StoreRepository, Updater};
 use sigstore_types::HashAlgorithm;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -27,7 +28,7 @@ struct Server {
 impl MetadataStore for Server {
     fn load(&self, name: &str) -> Result<Option<Vec<u8>>> {
         name.clone_into(&mut self.asked_last.lock().unwrap());
-        Ok(self.served.lock().unwrap().get(name).cloned())
+        Ok(self.served.lock().unwrap().get(name).map(|bytes| bytes.to_vec()))
     }
 
     fn store(&self, _: &str, _: &[u8]) -> Result<()> {
@@ -38,7 +39,7 @@ impl MetadataStore for Server {
 impl Theirs {
     pub fn new(root: &[u8]) -> Result<Theirs> {
         // A second call finds it installed.
-        let _ = install_default_provider(&Ring);
+        let _ = install_default_provider(&RING);
         let server = Arc::new(Server::default());
         let updater = Updater::new(StoreRepository::new(server.clone()), root)?.with_store(MemoryStore::new());
         Ok(Theirs { updater, server })
@@ -74,8 +75,41 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Hashes and Ed25519; no other scheme is known.
+///
+/// They check a role's signatures again at each refresh and at each search, and most files are those of a good history:
+/// so a signature is checked once, and what came of it is kept under all that it depends on.
 #[derive(Debug)]
-struct Ring;
+struct Ring {
+    /// By SHA-256 of key, signature and message.
+    checked: Mutex<BTreeMap<[u8; 32], bool>>,
+}
+
+static RING: Ring = Ring { checked: Mutex::new(BTreeMap::new()) };
+
+/// So many verdicts on signatures are some megabytes; then all are forgotten.
+const CHECKED_MAX: usize = 1 << 16;
+
+impl Ring {
+    fn is_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let mut all = ring::digest::Context::new(&ring::digest::SHA256);
+        for part in [key, signature, message] {
+            all.update(&(part.len() as u64).to_le_bytes());
+            all.update(part);
+        }
+        let name: [u8; 32] = all.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        if let Some(known) = self.checked.lock().unwrap().get(&name) {
+            return *known;
+        }
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key);
+        let is_good = key.verify(message, signature).is_ok();
+        let mut checked = self.checked.lock().unwrap();
+        if checked.len() >= CHECKED_MAX {
+            checked.clear();
+        }
+        checked.insert(name, is_good);
+        is_good
+    }
+}
 
 struct Hash(ring::digest::Context);
 
@@ -110,8 +144,7 @@ impl CryptoProvider for Ring {
         if scheme != SigningScheme::Ed25519 {
             return Err(refuse("not Ed25519"));
         }
-        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key);
-        key.verify(data, signature).map_err(|_| refuse("not its signature"))
+        if self.is_signature(key, data, signature) { Ok(()) } else { Err(refuse("not its signature")) }
     }
 
     fn verify_prehashed(&self, _: SigningScheme, _: &[u8], _: &[u8], _: &[u8]) -> sigstore_crypto::Result<()> {

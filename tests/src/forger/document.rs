@@ -3,7 +3,7 @@
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Keys are numbers below this.
 const KEYS: u8 = 32;
@@ -53,14 +53,14 @@ pub struct Document {
     /// Who signs it.
     pub signers: Vec<Signer>,
     /// The file, as it was last written.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<Vec<u8>>,
 }
 
 impl Document {
     /// Signed by these keys.
     pub fn new(signed: Value, keys: &[u8]) -> Document {
         let signers = keys.iter().map(|key| Signer { keyid: keyid(*key), key: *key }).collect();
-        let mut document = Document { signed, signers, bytes: Vec::new() };
+        let mut document = Document { signed, signers, bytes: Arc::default() };
         document.sign();
         document
     }
@@ -84,12 +84,12 @@ impl Document {
     /// Puts what it says together with signatures, right or wrong.
     pub fn write(&mut self, signatures: &Value) {
         let file = json!({ "signatures": signatures, "signed": self.signed });
-        self.bytes = serde_json::to_vec(&file).expect("a value is JSON");
+        self.bytes = Arc::new(serde_json::to_vec(&file).expect("a value is JSON"));
     }
 
     /// How a file above it names it.
     pub fn file_meta(&self) -> Value {
-        let hashes = json!({ "sha256": hex::encode(Sha256::digest(&self.bytes)) });
+        let hashes = json!({ "sha256": hex::encode(Sha256::digest(&*self.bytes)) });
         json!({ "version": self.signed["version"], "length": self.bytes.len(), "hashes": hashes })
     }
 }

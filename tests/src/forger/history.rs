@@ -6,7 +6,7 @@ use protocol::trust::Role;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256, Sha512};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Paths that a search is asked for: in every role, where a role may not name them, in two spellings, and nowhere.
 pub const PATHS: [&str; 13] = [
@@ -43,13 +43,13 @@ pub fn good(choices: &mut Choices) -> Vec<Publication> {
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// All roots, the first first.
-    pub roots: Vec<Document>,
+    pub roots: Vec<Arc<Document>>,
     /// The newest file of each other role, by its name.
-    pub documents: BTreeMap<String, Document>,
+    pub documents: BTreeMap<String, Arc<Document>>,
 }
 
-/// Files by name.
-pub type Served = BTreeMap<String, Vec<u8>>;
+/// Files by name. Most of them are those of a good history, which all cases share.
+pub type Served = BTreeMap<String, Arc<Vec<u8>>>;
 
 impl Publication {
     /// Makes the files above a role's file name it as it is now, and signs them again.
@@ -59,8 +59,9 @@ impl Publication {
             "snapshot" => "timestamp",
             _ => "snapshot",
         };
-        let meta = self.documents.get(name).map(Document::file_meta);
+        let meta = self.documents.get(name).map(|document| document.file_meta());
         let (Some(meta), Some(document)) = (meta, self.documents.get_mut(above)) else { return };
+        let document = Arc::make_mut(document);
         if let Some(named) = document.signed.pointer_mut("/meta").and_then(Value::as_object_mut) {
             named.insert(format!("{name}.json"), meta);
         }
@@ -122,14 +123,14 @@ impl Shape {
     }
 
     fn publish(mut self) -> Vec<Publication> {
-        let mut roots = vec![self.root(1, &[])];
+        let mut roots = vec![Arc::new(self.root(1, &[]))];
         let mut history = vec![self.publication(1, &roots)];
         for (at, rotated) in self.rotations.clone().into_iter().enumerate() {
             if let Some(role) = rotated {
                 let before = self.keys[0].0.clone();
                 let fresh = u8::try_from(20 + at).expect("few publications");
                 self.keys[role].0[0] = fresh;
-                roots.push(self.root(roots.len() + 1, &before));
+                roots.push(Arc::new(self.root(roots.len() + 1, &before)));
             }
             history.push(self.publication(at + 2, &roots));
         }
@@ -152,7 +153,7 @@ impl Shape {
         Document::new(signed, &signers)
     }
 
-    fn publication(&self, version: usize, roots: &[Document]) -> Publication {
+    fn publication(&self, version: usize, roots: &[Arc<Document>]) -> Publication {
         let [_, timestamp, snapshot, targets] = &self.keys;
         let mut documents = BTreeMap::from([
             ("targets".to_owned(), Document::new(self.targets(version), &targets.0)),
@@ -179,6 +180,7 @@ impl Shape {
             "meta": { "snapshot.json": documents["snapshot"].file_meta() },
         });
         documents.insert("timestamp".to_owned(), Document::new(newest, &timestamp.0));
+        let documents = documents.into_iter().map(|(name, document)| (name, Arc::new(document))).collect();
         Publication { roots: roots.to_vec(), documents }
     }
 

@@ -6,6 +6,7 @@ use super::edits::edit;
 use super::history::{PATHS, Publication, Served, good};
 use protocol::trust::Role;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const PATHS_PER_CASE: usize = 2;
 
@@ -52,14 +53,14 @@ fn change_document(history: &mut [Publication], at: usize, choices: &mut Choices
     let names: Vec<String> = publication.documents.keys().cloned().collect();
     let root = publication.roots.len() - 1;
     if choices.below(4) == 0 {
-        let did = change(&mut publication.roots[root], choices);
+        let did = change(Arc::make_mut(&mut publication.roots[root]), choices);
         let changed = publication.roots[root].clone();
         history[at + 1..].iter_mut().for_each(|later| later.roots[root] = changed.clone());
         return format!("root {}: {did}", root + 1);
     }
     let name = choices.pick(&names);
     let Some(document) = publication.documents.get_mut(name) else { return String::new() };
-    let mut did = change(document, choices);
+    let mut did = change(Arc::make_mut(document), choices);
     if choices.below(8) < 7 {
         publication.relink(name);
     } else {
@@ -82,7 +83,7 @@ fn change(document: &mut Document, choices: &mut Choices) -> String {
             format!("{did}, not signed anew")
         }
         5 => change_signatures(document, choices),
-        _ => change_text(&mut document.bytes, choices),
+        _ => change_text(Arc::make_mut(&mut document.bytes), choices),
     }
 }
 
@@ -244,7 +245,7 @@ fn change_files(steps: &mut Vec<Served>, at: usize, choices: &mut Choices) -> St
             format!("{name} is that of step {}", from + 1)
         }
         _ => {
-            let did = steps[at].get_mut(&name).map(|bytes| change_text(bytes, choices));
+            let did = steps[at].get_mut(&name).map(|bytes| change_text(Arc::make_mut(bytes), choices));
             format!("{name}: {}", did.unwrap_or_default())
         }
     }
