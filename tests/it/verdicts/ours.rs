@@ -43,8 +43,9 @@ impl Ours {
 
     /// In the order of the specification's section 5, up to the top-level targets.
     fn refresh(&mut self, served: &Served) -> Result<(), Refused> {
-        loop {
-            let next = Role::Root.file_name(Some(self.set.root().version + 1));
+        // No root comes after the last version that there is.
+        while let Some(version) = self.set.root().version.checked_add(1) {
+            let next = Role::Root.file_name(Some(version));
             let Some(bytes) = served.get(&next) else { break };
             self.set.offer(&Role::Root, bytes).map_err(|why| (next, in_words(&why)))?;
         }
