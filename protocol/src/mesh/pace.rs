@@ -95,8 +95,12 @@ enum Noticed {
 }
 
 impl Noticed {
-    fn if_most(self) -> Self {
-        if self == Noticed::Most { self } else { Noticed::Nobody }
+    /// What is noticed in one direction, as far as the `other` makes way for it too: what others are sent is
+    /// acknowledged the other way. A little beside what goes there, as hosts say of themselves all the time, is no
+    /// reason.
+    fn across(self, carried: Carried, other: Carried) -> Self {
+        let others_bytes = carried.all_bytes.saturating_sub(carried.own_bytes);
+        if self == Noticed::Most && others_bytes >= other.all_bytes / NOTICED_PART { self } else { Noticed::Nobody }
     }
 }
 
@@ -128,8 +132,8 @@ impl Pace {
         let queues_grow = traffic.queueing.is_none_or(|queueing| queueing > QUEUEING_MAX);
         let up = self.up.notices(traffic.up, traffic.span);
         let down = self.down.notices(traffic.down, traffic.span);
-        // What others send is acknowledged the other way, so where theirs is most of it both ways are made for them.
-        let (for_up, for_down) = (up.max(down.if_most()), down.max(up.if_most()));
+        let for_up = up.max(down.across(traffic.down, traffic.up));
+        let for_down = down.max(up.across(traffic.up, traffic.down));
         for (direction, carried, others) in
             [(&mut self.up, traffic.up, for_up), (&mut self.down, traffic.down, for_down)]
         {
@@ -384,6 +388,21 @@ mod tests {
             let traffic = Traffic { span: SAMPLE, up: chatter, down: chatter, queueing };
             pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
             assert!(!pace.is_yielding());
+        }
+    }
+
+    #[test]
+    fn hosts_that_chatter_do_not_slow_a_school_that_begins_to_send() {
+        let mut pace = Pace::new(Caps::default());
+        let chatter = Carried { own_bytes: 2_000, all_bytes: 14_000 };
+        let sending = Carried { own_bytes: 2_500_000, all_bytes: 2_500_000 };
+        for sample in 1..20 {
+            let up = if sample < 5 { chatter } else { sending };
+            let traffic = Traffic { span: SAMPLE, up, down: chatter, queueing: Some(Span::from_millis(6)) };
+            pace.traffic(&traffic, false, Time(sample * SAMPLE.0));
+            pace.refill(Time(sample * SAMPLE.0));
+            assert!(pace.up().allows(), "sample {sample}");
+            pace.up().spend(2_500_000);
         }
     }
 
