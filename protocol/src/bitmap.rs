@@ -3,7 +3,7 @@
 /// A fixed-length set of indexes, with its count kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bitmap {
-    words: Vec<u64>,
+    words: Box<[u64]>,
     len: u32,
     count: u32,
 }
@@ -11,7 +11,7 @@ pub struct Bitmap {
 impl Bitmap {
     /// The empty set below `len`.
     pub fn new(len: u32) -> Self {
-        Self { words: vec![0; (len as usize).div_ceil(64)], len, count: 0 }
+        Self { words: vec![0; (len as usize).div_ceil(64)].into(), len, count: 0 }
     }
 
     /// The set of all indexes below `len`.
@@ -92,7 +92,7 @@ impl Bitmap {
         if bytes.len() != (len as usize).div_ceil(8) {
             return None;
         }
-        let words: Vec<u64> = bytes
+        let words: Box<[u64]> = bytes
             .chunks(8)
             .map(|part| {
                 let mut word = [0; 8];

@@ -117,7 +117,7 @@ pub enum Input {
 
 impl Input {
     /// Whether it says nothing but which chunks are where, or wanted, or that time has passed.
-    pub(crate) fn moves_only_chunks(&self) -> bool {
+    pub fn moves_only_chunks(&self) -> bool {
         match self {
             Input::Message { message, .. } => matches!(
                 **message,

@@ -2,6 +2,7 @@
 //! the node asks for, as the driver on a real machine does; what concerns others it returns as effects.
 
 mod belief;
+mod places;
 mod speech;
 
 pub use speech::Behaviour;
@@ -13,6 +14,7 @@ use crate::network::Parcel;
 use crate::scenario::HostId;
 use crate::trace::Trace;
 use crate::workload::{CHANNEL, Publisher, wall_clock};
+use places::{Place, Places};
 use protocol::bitmap::Bitmap;
 use protocol::content::release::Release;
 use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
@@ -24,7 +26,7 @@ use protocol::output::{Event, Output};
 use protocol::policy::Policy;
 use protocol::rng::Rng;
 use protocol::time::{Span, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What reading or checking a small file takes.
@@ -56,19 +58,10 @@ pub struct Host {
     /// What the node saved; before that it has the root that a person gave it.
     trust_files: Vec<(String, Arc<[u8]>)>,
     floor: u64,
-    documents: BTreeSet<DocumentId>,
-    places: BTreeMap<ManifestId, Place>,
+    /// Those that it has verified: two for each release.
+    documents: Vec<DocumentId>,
+    places: Places,
     applied: Option<usize>,
-}
-
-/// What a host holds of a release.
-struct Place {
-    release: Arc<Release>,
-    durable: Bitmap,
-    /// Written since the host was switched on, and not durable yet.
-    landing: BTreeSet<u32>,
-    /// The node needs it no more; what lies there may still serve the release after it.
-    forgotten: bool,
 }
 
 /// What a host went through, for the report. Bytes as they crossed the wire, unless said otherwise.
@@ -99,9 +92,9 @@ pub enum Task {
     /// A sync of the disk has ended.
     Synced,
     /// A place was made for a release.
-    Prepared(Arc<Release>, Box<Bitmap>),
+    Prepared(Box<(Arc<Release>, Bitmap)>),
     /// A release was laid out and switched to.
-    Applied(ManifestId),
+    Applied(Box<ManifestId>),
 }
 
 /// What a host does that concerns others.
@@ -110,6 +103,8 @@ pub enum Effect {
     Later(Time, Task),
     /// A message leaves.
     Say(PeerId, Said),
+    /// The same message leaves for several.
+    SayAll(Vec<PeerId>, Said),
     /// A chunk leaves.
     Upload(PeerId, ManifestId, u32, ChunkId),
     /// The connection is closed; for good if the peer is banned.
@@ -172,8 +167,8 @@ impl Host {
             disk,
             trust_files: Vec::new(),
             floor: 0,
-            documents: BTreeSet::new(),
-            places: BTreeMap::new(),
+            documents: Vec::new(),
+            places: Places::default(),
             applied: None,
         }
     }
@@ -190,7 +185,7 @@ impl Host {
 
     /// What it holds durably of a release.
     pub fn held(&self, release: ManifestId) -> Option<&Bitmap> {
-        self.places.get(&release).map(|place| &place.durable)
+        self.places.get(release).map(|place| &place.durable)
     }
 
     /// Where the newest release stands that it has heard of.
@@ -233,7 +228,7 @@ impl Host {
         (self.node, self.adversary) = (None, None);
         self.wake_at = None;
         self.disk.power_cut();
-        self.places.values_mut().for_each(|place| place.landing.clear());
+        self.places.iter_mut().for_each(|place| place.landing.clear());
     }
 
     /// The moment of a task has come.
@@ -243,8 +238,8 @@ impl Host {
             Task::Input(input) => self.drive(*input, scene),
             Task::Written(parcel) => self.written(&parcel, scene),
             Task::Synced => self.synced(scene),
-            Task::Prepared(release, held) => self.prepared(&release, *held, scene),
-            Task::Applied(release) => self.has_applied(release, scene),
+            Task::Prepared(place) => self.prepared(place.0, place.1, scene),
+            Task::Applied(release) => self.has_applied(*release, scene),
         }
     }
 
@@ -256,7 +251,7 @@ impl Host {
         };
         let Parcel { peer, release, index, content, wire_bytes, .. } = *parcel;
         let arrived = |verdict| Input::ChunkArrived { from: peer, release, index, wire_bytes, verdict };
-        let place = self.places.get_mut(&release).filter(|_| node.expects(peer, release, index));
+        let place = self.places.get_mut(release).filter(|_| node.expects(peer, release, index));
         let Some(place) = place else {
             self.record.ledger.duplicate_bytes += wire_bytes;
             return self.drive(arrived(Verdict::Unwanted), scene);
@@ -266,7 +261,7 @@ impl Host {
             self.record.ledger.wrong_bytes += wire_bytes;
             return self.drive(arrived(Verdict::WrongBytes), scene);
         }
-        if !place.landing.insert(index) {
+        if !place.lands(index) {
             // Two peers sent it at once, and the first is still being written.
             self.record.ledger.duplicate_bytes += wire_bytes;
             return self.drive(arrived(Verdict::Stored), scene);
@@ -292,12 +287,15 @@ impl Host {
             return;
         }
         scene.trace.input(scene.now, self.id, &input);
+        let may_learn = !input.moves_only_chunks();
         node.handle(scene.now, input);
         while let Some(output) = self.node.as_mut().and_then(Node::poll_output) {
             scene.trace.output(scene.now, self.id, &output);
             self.carry_out(output, scene);
         }
-        self.check_belief(false, scene);
+        if may_learn {
+            self.check_belief(false, scene);
+        }
         self.plan_wake(scene.now, scene.effects);
     }
 
@@ -335,8 +333,8 @@ impl Host {
         let soon = scene.now + SMALL_READ;
         let mut answer = |at, input| scene.effects.push(Effect::Later(at, Task::Input(Box::new(input))));
         match output {
-            Output::Send { to, message } => self.say(std::iter::once(to), message, scene),
-            Output::SendAll { to, message } => self.say(to.into_iter(), message, scene),
+            Output::Send { to, message } => self.say(message, |said| Effect::Say(to, said), scene),
+            Output::SendAll { to, message } => self.say(message, |said| Effect::SayAll(to, said), scene),
             Output::Upload { to, release, index } => self.upload(to, release, index, scene),
             Output::SendDocument { to, want } => {
                 let message = self.slice(&want, scene.publisher);
@@ -358,8 +356,8 @@ impl Host {
                     Some((genuine, verified)) if genuine[..] == bytes[..] => Ok(verified.clone()),
                     _ => Err(DocumentFault::WrongBytes),
                 };
-                if verdict.is_ok() {
-                    self.documents.insert(document.id());
+                if verdict.is_ok() && !self.documents.contains(&document.id()) {
+                    self.documents.push(document.id());
                 }
                 answer(soon, Input::DocumentVerified(document, verdict));
             }
@@ -375,10 +373,10 @@ impl Host {
             Output::Apply(release) => {
                 self.check_taken(release, scene);
                 let at = scene.now + self.disk.sync();
-                scene.effects.push(Effect::Later(at, Task::Applied(release)));
+                scene.effects.push(Effect::Later(at, Task::Applied(Box::new(release))));
             }
             Output::Forget(release) => {
-                if let Some(place) = self.places.get_mut(&release) {
+                if let Some(place) = self.places.get_mut(release) {
                     place.forgotten = true;
                 }
             }
@@ -400,13 +398,14 @@ impl Host {
     /// copy from other releases that lie here.
     fn prepare(&mut self, release: Arc<Release>, scene: &mut Scene) {
         if self.id == HostId::SEED {
-            let held = Box::new(Bitmap::full(release.chunk_count()));
-            return scene.effects.push(Effect::Later(scene.now + SMALL_READ, Task::Prepared(release, held)));
+            let held = Bitmap::full(release.chunk_count());
+            let prepared = Task::Prepared(Box::new((release, held)));
+            return scene.effects.push(Effect::Later(scene.now + SMALL_READ, prepared));
         }
         let mut held = Bitmap::new(release.chunk_count());
         let mut copied_bytes = 0;
-        let here = self.places.get(&release.id()).map(|place| &place.durable);
-        let others: Vec<&Place> = self.places.values().filter(|place| place.release.id() != release.id()).collect();
+        let here = self.places.get(release.id()).map(|place| &place.durable);
+        let others: Vec<&Place> = self.places.iter().filter(|place| place.release.id() != release.id()).collect();
         for (chunk, index) in release.chunks().iter().zip(0..) {
             let durable =
                 |place: &&Place| place.release.index_of(&chunk.id).is_some_and(|index| place.durable.contains(index));
@@ -419,10 +418,10 @@ impl Host {
         }
         self.record.reused_bytes += copied_bytes;
         let at = self.disk.write(copied_bytes, scene.now) + self.disk.sync();
-        scene.effects.push(Effect::Later(at, Task::Prepared(release, Box::new(held))));
+        scene.effects.push(Effect::Later(at, Task::Prepared(Box::new((release, held)))));
     }
 
-    fn prepared(&mut self, release: &Arc<Release>, held: Bitmap, scene: &mut Scene) {
+    fn prepared(&mut self, release: Arc<Release>, held: Bitmap, scene: &mut Scene) {
         let id = release.id();
         let position = scene.publisher.position(id);
         let applied = self.id == HostId::SEED || (position.is_some() && self.applied == position);
@@ -432,14 +431,12 @@ impl Host {
             self.record.missing_bytes.entry(position).or_insert(missing_bytes);
         }
         let applied_release = self.applied.and_then(|at| scene.publisher.published().get(at)).map(|at| at.release.id());
-        self.places.retain(|release, place| !place.forgotten || Some(*release) == applied_release);
-        let place =
-            Place { release: release.clone(), durable: held.clone(), landing: BTreeSet::new(), forgotten: false };
-        self.places.insert(id, place);
+        let place = Place { release, durable: held.clone(), landing: Vec::new(), forgotten: false };
+        self.places.insert(place, applied_release);
         scene.effects.push(Effect::Durable(id, held.iter().collect()));
         self.drive(Input::Prepared { release: id, held, applied }, scene);
         if scene.check.is_broken(Rule::Applied) {
-            scene.effects.push(Effect::Later(scene.now, Task::Applied(id)));
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(Box::new(id))));
         }
     }
 
@@ -462,14 +459,16 @@ impl Host {
         if let Some(at) = next {
             scene.effects.push(Effect::Later(at, Task::Synced));
         }
-        let mut by_release: BTreeMap<ManifestId, Vec<u32>> = BTreeMap::new();
+        let mut by_release: Vec<(ManifestId, Vec<u32>)> = Vec::new();
         for (release, index) in durable {
-            if let Some(place) = self.places.get_mut(&release) {
-                place.landing.remove(&index);
-                place.durable.insert(index);
-                by_release.entry(release).or_default().push(index);
+            let Some(place) = self.places.get_mut(release) else { continue };
+            place.landed(index);
+            match by_release.iter_mut().find(|(of, _)| *of == release) {
+                Some((_, indexes)) => indexes.push(index),
+                None => by_release.push((release, vec![index])),
             }
         }
+        by_release.sort_unstable();
         for (release, indexes) in by_release {
             scene.effects.push(Effect::Durable(release, indexes.clone()));
             self.drive(Input::Durable { release, indexes }, scene);
@@ -479,7 +478,7 @@ impl Host {
     fn has_applied(&mut self, release: ManifestId, scene: &mut Scene) {
         let Some(position) = scene.publisher.position(release) else { return };
         let nothing = Bitmap::new(1);
-        let durable = self.places.get(&release).map_or(&nothing, |place| &place.durable);
+        let durable = self.places.get(release).map_or(&nothing, |place| &place.durable);
         scene.check.applied(scene.now, self.id, durable, self.applied, position);
         self.applied = Some(position);
         self.record.applied.entry(position).or_insert(scene.now);
@@ -487,7 +486,7 @@ impl Host {
         let older = position.checked_sub(1).filter(|_| scene.check.is_broken(Rule::Forward));
         if let Some(older) = older {
             let older = scene.publisher.published()[older].release.id();
-            scene.effects.push(Effect::Later(scene.now, Task::Applied(older)));
+            scene.effects.push(Effect::Later(scene.now, Task::Applied(Box::new(older))));
         }
     }
 

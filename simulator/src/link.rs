@@ -102,14 +102,9 @@ impl Downlink {
         Self { bits_per_s, control_free_at: Time::default(), parcels_free_at: Time::default(), owed: Span::default() }
     }
 
-    /// How long the link is busy with so many bytes.
-    pub fn carrying(&self, bytes: u64) -> Span {
-        carrying(bytes, self.bits_per_s)
-    }
-
     /// Carries a control message that has passed by now unless others were before it. Returns when it has passed.
     pub fn control(&mut self, bytes: u64, now: Time) -> Time {
-        let span = self.carrying(bytes);
+        let span = carrying(bytes, self.bits_per_s);
         self.control_free_at = now.max(self.control_free_at + span);
         self.owed = Span(self.owed.0 + span.0);
         self.control_free_at
@@ -118,7 +113,7 @@ impl Downlink {
     /// Carries a parcel that has passed by now unless others were before it. Returns when it has passed.
     pub fn parcel(&mut self, bytes: u64, now: Time) -> Time {
         let owed = std::mem::take(&mut self.owed);
-        self.parcels_free_at = now.max(self.parcels_free_at + owed + self.carrying(bytes));
+        self.parcels_free_at = now.max(self.parcels_free_at + owed + carrying(bytes, self.bits_per_s));
         self.parcels_free_at
     }
 

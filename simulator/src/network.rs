@@ -2,7 +2,7 @@
 
 use crate::fault::Troubles;
 use crate::host::Behaviour;
-use crate::link::{Downlink, Uplink};
+use crate::link::{Downlink, Uplink, carrying};
 use crate::maxmin::Flows;
 use crate::scenario::{Access, HostId, Model, Scenario};
 use protocol::id::{ChunkId, ManifestId, PeerId};
@@ -36,15 +36,20 @@ pub struct Port {
     pub up: Uplink<Box<Parcel>>,
     /// To the host.
     pub down: Downlink,
+}
+
+/// What never changes of a host's access and every message to it asks for: apart from the ports, so that it stays in a
+/// processor's cache.
+struct Reach {
+    down_bits_per_s: u64,
     /// From the host to the middle of the network.
-    pub latency: Span,
+    latency: Span,
 }
 
 /// A connection between two hosts. Both ends call it by the same number, which is never used again.
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     ends: (HostId, HostId),
-    state: State,
     /// When the last message to either end arrives.
     last_at: (Time, Time),
 }
@@ -63,9 +68,12 @@ pub enum State {
 /// The network between the hosts.
 pub struct Network {
     ports: Vec<Port>,
+    reaches: Vec<Reach>,
     flows: Option<Flows>,
     peers: Vec<Vec<HostId>>,
     connections: Vec<Connection>,
+    /// By connection; apart for the same reason.
+    states: Vec<State>,
     /// By pair, the lower host first, the newest connection.
     newest: BTreeMap<(HostId, HostId), PeerId>,
     banned: BTreeSet<(HostId, HostId)>,
@@ -81,16 +89,16 @@ impl Network {
         let laptops = scenario.each_laptop().map(|it| (it.up_bits_per_s, it.down_bits_per_s, it.latency));
         let slowed = |(number, (up, down, latency))| (troubles.up_bits_per_s(HostId(number), up), down, latency);
         let access: Vec<(u64, u64, Span)> = seed.chain(laptops).enumerate().map(slowed).collect();
-        let port = |(up, down, latency): &(u64, u64, Span)| {
-            let (up, down) = (Uplink::new(*up), Downlink::new(*down));
-            Port { up, down, latency: *latency }
-        };
+        let port = |(up, down, _): &(u64, u64, Span)| Port { up: Uplink::new(*up), down: Downlink::new(*down) };
+        let reach = |(_, down, latency): &(u64, u64, Span)| Reach { down_bits_per_s: *down, latency: *latency };
         let flows = || Flows::new(access.iter().map(|(up, down, _)| (*up, *down)));
         Self {
             ports: access.iter().map(port).collect(),
+            reaches: access.iter().map(reach).collect(),
             flows: (scenario.model == Model::MaxMin).then(flows),
             peers: acquainted(scenario.laptop_count(), troubles, rng_seed),
             connections: Vec::new(),
+            states: Vec::new(),
             newest: BTreeMap::new(),
             banned: BTreeSet::new(),
             cuts: BTreeMap::new(),
@@ -120,7 +128,12 @@ impl Network {
 
     /// How long a packet takes between two hosts.
     pub fn latency(&self, from: HostId, to: HostId) -> Span {
-        Span(self.ports[from.0].latency.0 + self.ports[to.0].latency.0)
+        Span(self.reaches[from.0].latency.0 + self.reaches[to.0].latency.0)
+    }
+
+    /// How long a host's downlink is busy with so many bytes.
+    pub fn carrying_down(&self, to: HostId, bytes: u64) -> Span {
+        carrying(bytes, self.reaches[to.0].down_bits_per_s)
     }
 
     /// The other end of a host's connection.
@@ -146,7 +159,7 @@ impl Network {
 
     /// How far a connection can be used.
     pub fn state(&self, peer: PeerId) -> State {
-        self.connection(peer).state
+        self.states[at(peer)]
     }
 
     /// Whether two hosts may speak at all: neither banned the other, and no partition stands between.
@@ -162,14 +175,15 @@ impl Network {
     /// A new connection.
     pub fn connect(&mut self, a: HostId, b: HostId) -> PeerId {
         let peer = PeerId(self.connections.len() as u64);
-        self.connections.push(Connection { ends: pair(a, b), state: State::Open, last_at: Default::default() });
+        self.connections.push(Connection { ends: pair(a, b), last_at: Default::default() });
+        self.states.push(State::Open);
         self.newest.insert(pair(a, b), peer);
         peer
     }
 
     /// A connection goes from one state to the next. Returns false if it was there already.
     pub fn change(&mut self, peer: PeerId, state: State) -> bool {
-        std::mem::replace(&mut self.connection_mut(peer).state, state) != state
+        std::mem::replace(&mut self.states[at(peer)], state) != state
     }
 
     /// Two hosts never speak again.
@@ -194,12 +208,17 @@ impl Network {
     }
 
     fn connection(&self, peer: PeerId) -> &Connection {
-        &self.connections[usize::try_from(peer.0).expect("connections fit in memory")]
+        &self.connections[at(peer)]
     }
 
     fn connection_mut(&mut self, peer: PeerId) -> &mut Connection {
-        &mut self.connections[usize::try_from(peer.0).expect("connections fit in memory")]
+        &mut self.connections[at(peer)]
     }
+}
+
+/// The place of a connection in a list of all.
+fn at(peer: PeerId) -> usize {
+    usize::try_from(peer.0).expect("connections fit in memory")
 }
 
 fn pair(a: HostId, b: HostId) -> (HostId, HostId) {

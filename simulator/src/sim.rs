@@ -259,7 +259,12 @@ impl<'a> Sim<'a> {
     fn carry_out(&mut self, host: HostId, effect: Effect) {
         match effect {
             Effect::Later(at, task) => self.queue.push(at, Event::Task(host, self.hosts[host.0].boot, task)),
-            Effect::Say(peer, said) => self.say(host, peer, said),
+            Effect::Say(peer, said) => self.say(host, peer, self.network.other_end(host, peer), said),
+            Effect::SayAll(peers, said) => {
+                // Looked up together, the connections are waited for at once and not one after another.
+                let to: Vec<HostId> = peers.iter().map(|peer| self.network.other_end(host, *peer)).collect();
+                peers.into_iter().zip(to).for_each(|(peer, to)| self.say(host, peer, to, said.clone()));
+            }
             Effect::Upload(peer, release, index, content) => self.upload(host, peer, release, index, content),
             Effect::Part(peer, banned) => {
                 let other = self.network.other_end(host, peer);
@@ -291,16 +296,15 @@ impl<'a> Sim<'a> {
 
 /// What is on its way.
 impl Sim<'_> {
-    fn say(&mut self, from: HostId, peer: PeerId, said: Said) {
+    fn say(&mut self, from: HostId, peer: PeerId, to: HostId, said: Said) {
         if self.network.state(peer) == State::Closed {
             return;
         }
         self.traffic.said(&said.message, said.wire_bytes, self.now);
-        let to = self.network.other_end(from, peer);
         let passed = self.control(LinkId::Up(from), said.wire_bytes);
         let arrives = passed + self.network.latency(from, to);
         // Most find the downlink free, and need no event but their end.
-        let at = arrives + self.network.port(to).down.carrying(said.wire_bytes);
+        let at = arrives + self.network.carrying_down(to, said.wire_bytes);
         let at = self.network.in_order(peer, to, at);
         self.queue.push(at, Event::Arrives(Letter { peer, to, said }));
     }
@@ -365,7 +369,7 @@ impl Sim<'_> {
             // A flow has passed the receiver's downlink as well.
             let passing = match self.network.flows() {
                 Some(_) => Span::default(),
-                None => self.network.port(parcel.to).down.carrying(parcel.wire_bytes),
+                None => self.network.carrying_down(parcel.to, parcel.wire_bytes),
             };
             self.queue.push(arrives + passing, Event::ParcelArrives(parcel));
         } else {

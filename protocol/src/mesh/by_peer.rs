@@ -3,6 +3,9 @@
 
 use crate::id::PeerId;
 
+/// Among more peers than this, which only a seed has, one is searched for by halves.
+const COUNTED_MAX: usize = 32;
+
 /// What is known of each of some peers.
 #[derive(Debug)]
 pub struct ByPeer<T> {
@@ -35,6 +38,12 @@ impl<T> ByPeer<T> {
     /// What is known of a peer, which is `new` if nothing was.
     pub fn get_or_insert_with(&mut self, peer: PeerId, new: impl FnOnce() -> T) -> &mut T {
         let at = self.at(peer).unwrap_or_else(|at| {
+            // By an eighth at a time: doubled, two dozen would take the room of 32.
+            if self.peers.len() == self.peers.capacity() {
+                let more = 1 + self.peers.len() / 8;
+                self.peers.reserve_exact(more);
+                self.values.reserve_exact(more);
+            }
             self.peers.insert(at, peer);
             self.values.insert(at, new());
             at
@@ -69,8 +78,14 @@ impl<T> ByPeer<T> {
         self.values.iter_mut()
     }
 
+    /// The place of a peer, or the one that it should have. Among few it is counted off: that reads all of them at once,
+    /// where a search by halves has to wait for each step's memory.
     fn at(&self, peer: PeerId) -> Result<usize, usize> {
-        self.peers.binary_search(&peer)
+        if self.peers.len() > COUNTED_MAX {
+            return self.peers.binary_search(&peer);
+        }
+        let at = self.peers.iter().filter(|known| **known < peer).count();
+        if self.peers.get(at) == Some(&peer) { Ok(at) } else { Err(at) }
     }
 }
 

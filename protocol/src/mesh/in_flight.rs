@@ -12,6 +12,7 @@ impl InFlight {
     /// A chunk was asked for, once more or for the first time.
     pub fn asked(&mut self, index: u32, now: Time) {
         self.remove(index);
+        self.chunks.reserve_exact(1);
         self.chunks.push((now, index));
     }
 

@@ -5,6 +5,8 @@ use crate::rng::Rng;
 
 /// Marks a chunk that stands in no bucket.
 const CLOSED: u32 = u32::MAX;
+/// A bucket with room for no more chunks than this keeps it.
+const ROOM_KEPT: usize = 32;
 
 /// Counts copies of every chunk, and picks among the open ones. A chunk is open while it is worth
 /// asking for: missing here and not in flight.
@@ -124,6 +126,10 @@ impl Picker {
         self.open -= 1;
         if let Some(moved) = bucket.get(slot as usize) {
             self.slots[*moved as usize] = slot;
+        }
+        // Chunks go from bucket to bucket, and would leave each as large as all of them.
+        if bucket.capacity() > ROOM_KEPT && bucket.len() < bucket.capacity() / 4 {
+            bucket.shrink_to(bucket.len() * 2);
         }
     }
 }

@@ -182,10 +182,10 @@ impl Swarm {
     }
 
     /// A peer tells chunks that it now holds too. One that never told what it held before will do so yet,
-    /// and chunks that the release does not have are passed over.
-    pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) {
+    /// and chunks that the release does not have are passed over. Returns whether the peer is known here.
+    pub fn peer_gained(&mut self, peer: PeerId, indexes: &[u32]) -> bool {
         let Self { sources, picker, spread, touched, .. } = self;
-        let Some(source) = sources.get_mut(peer) else { return };
+        let Some(source) = sources.get_mut(peer) else { return false };
         for index in indexes.iter().copied() {
             if !source.held.insert(index) {
                 continue;
@@ -201,6 +201,7 @@ impl Swarm {
                 touch(touched, peer, source);
             }
         }
+        true
     }
 
     /// A peer does not have a chunk after all.

@@ -42,14 +42,22 @@ impl Node {
     }
 
     pub(super) fn message(&mut self, now: Time, from: PeerId, message: &Message) {
-        if let Message::Hello(hello) = message {
-            return self.hello(from, hello);
+        match message {
+            Message::Hello(hello) => return self.hello(from, hello),
+            // Whoever told what it holds has introduced itself; this is most of what is said, so nothing more is looked up.
+            Message::Gained(Chunks { release, indexes })
+                if self.swarms.get_mut(*release).is_some_and(|swarm| swarm.peer_gained(from, indexes)) =>
+            {
+                return;
+            }
+            _ => {}
         }
         let Some(role) = self.peers.role(from) else {
             return self.strike(from, "spoke before it introduced itself".to_owned());
         };
         match message {
-            Message::Hello(_) => {}
+            // Dealt with above; a gain of whoever has not told what it holds says too little.
+            Message::Hello(_) | Message::Gained(_) => {}
             Message::Head(_) | Message::WantMetadata(_) | Message::Metadata(_) | Message::Equivocation(_) => {
                 self.of_repository(now, Signer::Publisher, from, message);
             }
@@ -70,11 +78,6 @@ impl Node {
                 }
             }
             Message::Holdings(told) => self.peer_holds(now, from, role, told),
-            Message::Gained(Chunks { release, indexes }) => {
-                if let Some(swarm) = self.swarms.get_mut(*release) {
-                    swarm.peer_gained(from, indexes);
-                }
-            }
             Message::Want(want) => self.want(from, want),
             Message::Credit(Credit { release, chunks }) => {
                 if self.config.role == Role::Seed && self.swarms.get(*release).is_some() {

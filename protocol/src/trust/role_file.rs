@@ -12,13 +12,14 @@ use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// A targets file and whether its delegators vouch for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleFile {
     held: Held<Targets>,
-    /// By [`Warrant::digest`].
-    verdicts: BTreeMap<[u8; 32], bool>,
+    /// By [`Warrant::digest`], ascending; shared, because a file is held in several places.
+    verdicts: Arc<[([u8; 32], bool)]>,
 }
 
 impl RoleFile {
@@ -34,12 +35,13 @@ impl RoleFile {
                 is_good
             });
         }
-        (RoleFile { held: Held::new(bytes, envelope), verdicts }, fault)
+        (RoleFile { held: Held::new(bytes, envelope), verdicts: verdicts.into_iter().collect() }, fault)
     }
 
     /// Whether who delegates so vouches for the file; nothing if that was not asked yet.
     pub fn verdict(&self, warrant: &Warrant) -> Option<bool> {
-        self.verdicts.get(&warrant.digest()).copied()
+        let at = self.verdicts.binary_search_by_key(&warrant.digest(), |(judged, _)| *judged);
+        at.ok().map(|at| self.verdicts[at].1)
     }
 
     /// Whether one of these delegators vouches for it.

@@ -1,6 +1,7 @@
 //! What a host says and sends to others: the truth, or what its behaviour makes of it.
 
-use super::{Effect, Host, Place, Said, Scene};
+use super::places::Place;
+use super::{Effect, Host, Said, Scene};
 use crate::adversary::Attack;
 use crate::check::Rule;
 use crate::workload::Publisher;
@@ -55,7 +56,7 @@ impl Host {
         })
     }
 
-    pub(super) fn say(&self, to: impl Iterator<Item = PeerId>, message: Message, scene: &mut Scene) {
+    pub(super) fn say(&self, message: Message, effect: impl FnOnce(Said) -> Effect, scene: &mut Scene) {
         let message = match (self.behaviour, message) {
             // No bit at all means every chunk.
             (Behaviour::Boasts { .. }, Message::Holdings(told)) => {
@@ -65,8 +66,7 @@ impl Host {
             (_, message) => message,
         };
         self.check_announced(&message, scene);
-        let said = Said::new(message);
-        scene.effects.extend(to.map(|to| Effect::Say(to, said.clone())));
+        scene.effects.push(effect(Said::new(message)));
     }
 
     fn check_announced(&self, message: &Message, scene: &mut Scene) {
@@ -86,7 +86,7 @@ impl Host {
     }
 
     pub(super) fn upload(&mut self, to: PeerId, release: ManifestId, index: u32, scene: &mut Scene) {
-        let place = self.places.get(&release);
+        let place = self.places.get(release);
         let missing = |place: &Place| (0..place.durable.len()).find(|index| !place.durable.contains(*index));
         let missing = place.filter(|_| scene.check.is_broken(Rule::Uploaded)).and_then(missing);
         let index = missing.unwrap_or(index);
