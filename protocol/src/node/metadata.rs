@@ -28,9 +28,7 @@ impl Node {
         let Some(request) = refresh.answered(source, role) else { return };
         let Some(bytes) = bytes else { return refresh.failed(&request, now) };
         match trust.offer(role, bytes) {
-            // A peer that claims news and has none is left alone for a while, lest it is asked for ever.
-            Ok(Accepted::AlreadyKnown) if source != Source::Origin => refresh.failed(&request, now),
-            Ok(Accepted::AlreadyKnown) => refresh.accepted(&request),
+            Ok(Accepted::AlreadyKnown) => refresh.known_already(&request, now),
             Ok(accepted @ (Accepted::New | Accepted::Disowned)) => {
                 refresh.accepted(&request);
                 if accepted == Accepted::Disowned {
