@@ -105,6 +105,13 @@ pub const KNOWN: &[Known] = &[
             difference.root_changed && difference.was_refused && back
         },
     },
+    Known {
+        name: "a root that was there before, in the place of the next: as good as none to us, they refuse the refresh",
+        explains: |difference| {
+            let same_root = difference.ours.trusted.0 == difference.theirs.trusted.0;
+            same_root && difference.was_done(".root.json is ") && difference.they_refused("BadRootVersion")
+        },
+    },
     // Where a search leads.
     Known {
         name: "a delegated role that the snapshot does not name: the search ends, and with them it goes on",
