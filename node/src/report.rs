@@ -116,10 +116,13 @@ impl Reporter {
         if too_soon || self.last.as_ref() == Some(status) {
             return;
         }
-        self.last = Some(status.clone());
+        let idled = self.last.replace(status.clone()).and_then(|last| last.idles);
         self.last_at = Instant::now();
         if self.json {
             return self.write(json(&Line::Progress(Box::new(status.clone()))));
+        }
+        if let Some(why) = status.idles.clone().filter(|why| idled.as_ref() != Some(why)) {
+            self.write(why);
         }
         for release in status.releases.iter().filter(|release| release.stage == "fetching") {
             let pace = self.pace.entry(release.release.clone()).or_insert_with(|| Pace::new(release.held_bytes));

@@ -100,8 +100,17 @@ struct Clock {
     asks_at: Time,
 }
 
-/// Why a device does not run what it is assigned.
+/// Whose clock tells the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timekeeper {
+    /// The device's own.
+    Device,
+    /// That of the school's server.
+    Server,
+}
+
+/// Why a device does not run what it is assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// Its publisher does not list this very release, or took it back.
     NotListed,
@@ -111,8 +120,8 @@ pub enum Unfit {
     BelowFloor,
     /// The school has terms that this program does not know.
     UnknownTerms,
-    /// A release lies between that no device passes by.
-    BehindWaypoint,
+    /// This release lies between, and no device passes it by.
+    BehindWaypoint(TargetPath),
 }
 
 impl School {

@@ -259,3 +259,29 @@ fn what_the_publisher_takes_back_the_school_can_send_devices_back_from() {
     ann.until_applied("1.0");
     runs(&class, "ann", "first");
 }
+
+#[test]
+fn there_is_no_school() {
+    let class = class_with_a_school();
+    let nowhere = class.argument("nowhere");
+    let words = ["nowhere", "is no school", "homeroom school init"];
+    class.fails(&["school", "show", "--school", &nowhere]).is(3, &words);
+    class.fails(&["school", "hold", "all", "--school", &nowhere]).is(3, &words);
+    class.fails(&["run", "--seed", "--repo", &class.repo(), "--school", &nowhere, "--no-mdns"]).is(3, &words);
+}
+
+#[test]
+fn a_laptop_that_does_not_run_tells_its_school_and_group() {
+    let class = class_with_a_school();
+    say(&class, &["assign", "class-4", SECOND]);
+    let server = server_of(&class, "school");
+    join(&class, "ann", "school", "class-4");
+    let mut ann = class.laptop("ann", &[server.address]);
+    ann.until_applied("1.1");
+    ann.stop();
+    let told = class.run(&["status", "--home", &class.argument("ann")]).stdout;
+    let told = String::from_utf8(told).unwrap();
+    for words in ["school:   version", "class-4 should run stable/tree_1.1.manifest", "not running"] {
+        assert!(told.contains(words), "{told:?} lacks {words:?}");
+    }
+}

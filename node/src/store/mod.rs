@@ -17,7 +17,7 @@ pub use lender::LenderJob;
 
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
-use crate::status::waits;
+use crate::status::{idles, waits};
 use anyhow::{Context, bail};
 use home::Home;
 use protocol::id::PeerId;
@@ -168,15 +168,13 @@ pub enum Offline {
     AlreadyApplied(String),
 }
 
-/// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
-pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
-    let floor = home.floor()?;
-    // The rules of a running node decide what may be applied.
+/// The node of a home that nobody runs, for what it would say.
+pub fn node_at_rest(home: &Home, now: UnixTime) -> anyhow::Result<Node> {
     let config = Config {
         role: Role::Device,
         policy: Some(home.state.policy()?),
         applied: home.deployment.current_version().and_then(|version| version.parse().ok()),
-        floor,
+        floor: home.floor()?,
         applies: true,
         has_origin: false,
         strategy: Strategy::default(),
@@ -185,16 +183,26 @@ pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
     };
     let mut node = Node::restore(config, home.chains()?, [0; 32]);
     node.handle(Time::default(), Input::WallClock(now));
+    Ok(node)
+}
+
+/// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
+pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
+    let floor = home.floor()?;
+    // The rules of a running node decide what may be applied.
+    let node = node_at_rest(&home, now)?;
     let listed = node.wanted().into_iter().next().with_context(|| match (node.trust().head(), node.school()) {
-        (None, _) => "no release is known yet; run the device until it has found a peer",
-        (_, Some(_)) => "the school assigns nothing to this device that its publisher lists",
-        (_, None) => "what is applied is newer than all that the publisher lists; wait for a newer release",
+        (None, _) => "no release is known yet; run the device until it has found a peer".to_owned(),
+        (_, Some(_)) => "the school assigns nothing to this device that its publisher lists".to_owned(),
+        (_, None) => idles(&node).unwrap_or_else(|| {
+            "what is applied is newer than all that the publisher lists; wait for a newer release".to_owned()
+        }),
     })?;
     let version = listed.path.version.to_string();
     match node.waits_for(&listed) {
-        Some(wait) if !wait.yields_to_a_person() => bail!("{version} {}", waits(wait)),
+        Some(wait) if !wait.yields_to_a_person() => bail!("{version} {}", waits(&node, wait)),
         Some(wait @ Wait::Stale(..)) => {
-            tracing::warn!("there may be a newer release than {version}: {}", waits(wait));
+            tracing::warn!("there may be a newer release than {version}: {}", waits(&node, wait));
         }
         _ => {}
     }
