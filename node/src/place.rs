@@ -78,6 +78,7 @@ impl Place {
                 if let Some(clerk) = &clerk {
                     check_is_school(clerk.school())?;
                     let (origin, chain) = Origin::open(Signer::School, clerk.school())?;
+                    clerk.check_keys();
                     origins.insert(Signer::School, origin);
                     school = Some(Box::new(School::new(chain, None)));
                 }

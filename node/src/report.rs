@@ -196,6 +196,10 @@ fn sentence(event: &Event) -> String {
         Event::GivenUp(release) => format!("release {release:?} is given up: it is not for this node any more"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),
+        Event::SchoolBehind { version } => format!(
+            "devices know version {version} of the school's metadata, and its directory does not: it was restored from a \
+             copy, and they refuse what it says; run: homeroom school refresh --after {version} --school DIR"
+        ),
         Event::MetadataRefused { signer, peer: Some(peer), why } => {
             format!("the {signer}'s metadata from {peer} is refused: {why}")
         }

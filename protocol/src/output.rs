@@ -145,6 +145,11 @@ pub enum Event {
         /// What it did.
         why: String,
     },
+    /// A peer brought newer metadata of this node's school than its own static repository has.
+    SchoolBehind {
+        /// Version of the timestamp that the peer brought.
+        version: u64,
+    },
     /// A source gave metadata that was refused.
     MetadataRefused {
         /// Whose it should be.
