@@ -188,7 +188,7 @@ impl Fetch {
 mod tests {
     use super::*;
     use crate::id::ManifestId;
-    use crate::update::Listed;
+    use crate::listed::Listed;
 
     const ANN: PeerId = PeerId(1);
     const BOB: PeerId = PeerId(2);

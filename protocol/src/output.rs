@@ -3,10 +3,10 @@
 use crate::content::manifest::VerifiedManifest;
 use crate::content::release::Release;
 use crate::id::{DocumentId, ManifestId, PeerId, Signer};
+use crate::listed::Listed;
 use crate::message::Message;
 use crate::trust;
 use crate::trust::stated_time::Nonce;
-use crate::update::Listed;
 use std::sync::Arc;
 
 /// Please do this.

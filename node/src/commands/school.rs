@@ -8,9 +8,9 @@ use crate::school::{Office, said};
 use anyhow::Context;
 use protocol::content::name::TargetPath;
 use protocol::limits::ROOT_BYTES_MAX;
+use protocol::listed::Listed;
 use protocol::school::{GroupName, Terms, assignments};
 use protocol::trust::date::Date;
-use protocol::update::Listed;
 use std::path::{Path, PathBuf};
 
 /// What `homeroom school` is told.

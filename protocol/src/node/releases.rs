@@ -9,13 +9,14 @@ use crate::content::version::Version;
 use crate::id::{ManifestId, PeerId};
 use crate::input::{ApplyFault, UploadOutcome, Verdict};
 use crate::limits::RELEASES_CARRIED_MAX;
+use crate::listed::Listed;
 use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Message};
 use crate::node::Config;
 use crate::output::{Event, Output};
 use crate::school::{Assignment, Unfit};
 use crate::time::Time;
-use crate::update::{Listed, Stage, Update};
+use crate::update::{Stage, Update};
 use std::sync::Arc;
 
 /// Why a device has nothing to take.
