@@ -83,7 +83,7 @@ impl Place {
                     school = Some(Box::new(School::new(chain, None)));
                 }
                 Ok(Opened {
-                    store: Store::of_school(*repository)?,
+                    store: Store::of_seed(*repository)?,
                     chains: Chains { publisher, school },
                     role: Role::Seed,
                     policy: None,

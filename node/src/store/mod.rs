@@ -3,7 +3,7 @@
 //!
 //! Two threads, each the only owner of what it holds: the `keeper` of a device writes (staging,
 //! syncing, applying, remembering), the `lender` of any node reads (chunks for peers, documents).
-//! They take jobs in order and report what happened to the node's loop. A school has no keeper: its
+//! They take jobs in order and report what happened to the node's loop. A seed has no keeper: its
 //! store is the repository, which the publisher writes.
 
 pub mod documents;
@@ -74,17 +74,17 @@ impl Store {
         Ok(Self { keeper: Some(keeper), lender, done, threads: vec![keeper_thread, lender_thread], chunks_waiting: 0 })
     }
 
-    /// The store of a school: a repository.
-    pub fn of_school(repository: Repository) -> std::io::Result<Self> {
+    /// The store of a seed: a repository.
+    pub fn of_seed(repository: Repository) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (lender, lender_jobs) = threads::channel();
         let thread = spawn("lender", done_sender.clone(), move || {
-            lender::Lender::of_school(repository, done_sender).run(&lender_jobs)
+            lender::Lender::of_seed(repository, done_sender).run(&lender_jobs)
         })?;
         Ok(Self { keeper: None, lender, done, threads: vec![thread], chunks_waiting: 0 })
     }
 
-    /// Gives the keeper something to do; nothing on a school, which keeps nothing.
+    /// Gives the keeper something to do; nothing on a seed, which keeps nothing.
     pub fn keep(&mut self, job: KeeperJob) {
         if matches!(job, KeeperJob::Chunk { .. }) {
             self.chunks_waiting += 1;
