@@ -156,13 +156,16 @@ fn a_host_that_breaks_a_rule_is_found_whichever_it_is() {
         + &fault("dies", "laptop-3", "at = \"1s\"\nreturns = \"9s\"")
         + "[[rotation]]\nat = \"40s\"\nkeys = [\"timestamp\"]\n";
     let contradicted = release("1.0", 0, 10, 0) + &fault("attacks", "laptop-5", "attack = \"equivocate\"");
-    let [troubled, contradicted] = [classroom(6, &troubles), classroom(5, &contradicted)].map(|scenario| Scenario {
-        until: Span::from_secs(600),
-        idle: Span::from_secs(100),
-        ..scenario
-    });
+    let counted = release("1.0", 0, 10, 0) + &release("1.1", 20, 10, 50) + "release_counter = 1\n";
+    let classrooms = [classroom(6, &troubles), classroom(5, &contradicted), classroom(2, &counted)];
+    let [troubled, contradicted, counted] =
+        classrooms.map(|scenario| Scenario { until: Span::from_secs(600), idle: Span::from_secs(100), ..scenario });
     for rule in Rule::ALL {
-        let scenario = if rule == Rule::Shown { &contradicted } else { &troubled };
+        let scenario = match rule {
+            Rule::Shown => &contradicted,
+            Rule::Floor => &counted,
+            _ => &troubled,
+        };
         assert_eq!(run(scenario, 1).violations, []);
         let mut sim = Sim::new(scenario, 1, None);
         sim.break_rule(rule);
