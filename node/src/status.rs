@@ -246,3 +246,19 @@ fn days(seconds: u64) -> String {
         days => format!("{days} days"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_to_set_a_clock_is_named() {
+        let faults = [ClockFault::Behind { seconds: 1 }, ClockFault::FarAhead].map(Freshness::TimeUnverified);
+        let stale = Freshness::Stale { role: protocol::trust::Role::Timestamp, expired_s: 1, age_s: None };
+        for age in faults.into_iter().chain([stale]) {
+            assert!(freshness(age.clone(), Timekeeper::Server).contains("server"), "{age:?}");
+            let own = freshness(age.clone(), Timekeeper::Device);
+            assert!(own.contains("clock") && !own.contains("server"), "{own}");
+        }
+    }
+}

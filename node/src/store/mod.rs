@@ -168,8 +168,8 @@ pub enum Offline {
     AlreadyApplied(String),
 }
 
-/// The node of a home that nobody runs, for what it would say.
-pub fn node_at_rest(home: &Home, now: UnixTime) -> anyhow::Result<Node> {
+/// The node of a home that nobody runs, for what it would say by a clock that shows `now`, or by none.
+pub fn node_at_rest(home: &Home, now: Option<UnixTime>) -> anyhow::Result<Node> {
     let config = Config {
         role: Role::Device,
         policy: Some(home.state.policy()?),
@@ -182,7 +182,7 @@ pub fn node_at_rest(home: &Home, now: UnixTime) -> anyhow::Result<Node> {
         caps: Caps::default(),
     };
     let mut node = Node::restore(config, home.chains()?, [0; 32]);
-    node.handle(Time::default(), Input::WallClock(now));
+    now.into_iter().for_each(|now| node.handle(Time::default(), Input::WallClock(now)));
     Ok(node)
 }
 
@@ -190,7 +190,7 @@ pub fn node_at_rest(home: &Home, now: UnixTime) -> anyhow::Result<Node> {
 pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
     let floor = home.floor()?;
     // The rules of a running node decide what may be applied.
-    let node = node_at_rest(&home, now)?;
+    let node = node_at_rest(&home, Some(now))?;
     let listed = node.wanted().into_iter().next().with_context(|| match (node.trust().head(), node.school()) {
         (None, _) => "no release is known yet; run the device until it has found a peer".to_owned(),
         (_, Some(_)) => "the school assigns nothing to this device that its publisher lists".to_owned(),
