@@ -203,7 +203,7 @@ fn two_verifiers_judge_what_was_tampered_with_alike() {
     });
     let Tally { agreed, found, explained, unexplained } = &tally;
     println!("RNG_SEED={rng_seed}: {cases} cases, {agreed} agreed, {found} targets found by both, {explained:#?}");
-    let some: Vec<&String> = unexplained.iter().take(8).collect();
+    let some: Vec<&String> = unexplained.iter().take(24).collect();
     assert!(some.is_empty(), "{} differences that nobody explained, as:\n{}", unexplained.len(), join(&some));
     let idle: Vec<&str> = KNOWN.iter().map(|known| known.name).filter(|name| !explained.contains_key(name)).collect();
     println!("known differences that did not show: {idle:#?}");

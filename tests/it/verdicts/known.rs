@@ -85,10 +85,23 @@ pub const KNOWN: &[Known] = &[
         name: "a version that they have already, with another hash: they keep what they have, we look for the other",
         explains: |difference| {
             let other = ["is a file which says version", "are not those of", "was offered where version", "missing"];
+            let is_unsigned = difference.was_done("version = ") && difference.we_refused("is not signed as it must be");
             difference.step > 0
                 && difference.path.is_none()
                 && difference.ours.trusted == difference.theirs.trusted
-                && other.iter().any(|words| difference.we_refused(words))
+                && (is_unsigned || other.iter().any(|words| difference.we_refused(words)))
+        },
+    },
+    Known {
+        name: "a file that is named as before: they ask for it anew, and it is another or gone, and we have it",
+        explains: |difference| {
+            let gone = ["not found", "does not match snapshot pin", "IntegrityMismatch"];
+            difference.step > 0
+                && difference.path.is_none()
+                && difference.ours.refused.is_none()
+                && difference.ours.trusted == difference.theirs.trusted
+                && (difference.was_done("timestamp: version = ") || difference.was_done("is named as version"))
+                && gone.iter().any(|words| difference.they_refused(words))
         },
     },
     Known {
@@ -120,7 +133,8 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "a delegated role whose file cannot be followed: to us all of it says nothing, they follow the rest of it",
         explains: |difference| {
-            difference.is_silent && difference.path.is_some_and(|path| difference.ours.found[path].is_ok())
+            // What the search then comes to elsewhere may be an error too.
+            difference.is_silent && difference.path.is_some()
         },
     },
     Known {
