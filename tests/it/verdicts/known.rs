@@ -27,6 +27,11 @@ impl Difference<'_> {
         self.what.iter().any(|what| what.contains(words))
     }
 
+    /// Whether a file says another version than it should, or is named by one.
+    fn version_was_set(&self) -> bool {
+        self.was_done("version = ") || self.was_done("is named as version")
+    }
+
     /// Whether they refused, for a reason with these words, what we did not.
     fn they_refused(&self, words: &str) -> bool {
         let refused = match self.path {
@@ -85,11 +90,13 @@ pub const KNOWN: &[Known] = &[
         name: "a version that they have already, with another hash: they keep what they have, we look for the other",
         explains: |difference| {
             let other = ["is a file which says version", "are not those of", "was offered where version", "missing"];
-            let is_unsigned = difference.was_done("version = ") && difference.we_refused("is not signed as it must be");
+            let of_the_other = ["is not signed as it must be", " back from version ", "cannot be read"];
+            let kept_it = difference.version_was_set() && difference.theirs.refused.is_none();
+            let refused = |words: &[&str]| words.iter().any(|words| difference.we_refused(words));
             difference.step > 0
                 && difference.path.is_none()
                 && difference.ours.trusted == difference.theirs.trusted
-                && (is_unsigned || other.iter().any(|words| difference.we_refused(words)))
+                && (refused(&other) || (kept_it && refused(&of_the_other)))
         },
     },
     Known {
@@ -100,7 +107,7 @@ pub const KNOWN: &[Known] = &[
                 && difference.path.is_none()
                 && difference.ours.refused.is_none()
                 && difference.ours.trusted == difference.theirs.trusted
-                && (difference.was_done("timestamp: version = ") || difference.was_done("is named as version"))
+                && difference.version_was_set()
                 && gone.iter().any(|words| difference.they_refused(words))
         },
     },
