@@ -1,7 +1,7 @@
 //! A second verdict: our verifier and `sigstore-tuf`, which shares no code with it, judge the same repositories, in each of
 //! which something is wrong. Where they differ, [`known`] must say why.
 //!
-//! The usual run is short, because a debug build takes some 7 ms for each case. A long one, by another rng_seed, and one
+//! The usual run is short, because a debug build takes some 3 ms for each case. A long one, by another rng_seed, and one
 //! case of it:
 //!
 //!     RNG_SEED=2 MUTATIONS=1000000 cargo test --release -p tests --test it verdicts -- --nocapture
