@@ -4,7 +4,7 @@
 use crate::control::Control;
 use crate::publisher::files;
 use crate::repository::Repository;
-use crate::school::Clerk;
+use crate::school::{Clerk, check_is_school};
 use crate::store::Store;
 use crate::store::home::Home;
 use anyhow::Context;
@@ -76,12 +76,14 @@ impl Place {
                 let mut origins = BTreeMap::from([(Signer::Publisher, origin)]);
                 let mut school = None;
                 if let Some(clerk) = &clerk {
+                    check_is_school(clerk.school())?;
                     let (origin, chain) = Origin::open(Signer::School, clerk.school())?;
+                    clerk.check_keys();
                     origins.insert(Signer::School, origin);
                     school = Some(Box::new(School::new(chain, None)));
                 }
                 Ok(Opened {
-                    store: Store::of_school(*repository)?,
+                    store: Store::of_seed(*repository)?,
                     chains: Chains { publisher, school },
                     role: Role::Seed,
                     policy: None,

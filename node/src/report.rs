@@ -116,10 +116,13 @@ impl Reporter {
         if too_soon || self.last.as_ref() == Some(status) {
             return;
         }
-        self.last = Some(status.clone());
+        let idled = self.last.replace(status.clone()).and_then(|last| last.idles);
         self.last_at = Instant::now();
         if self.json {
             return self.write(json(&Line::Progress(Box::new(status.clone()))));
+        }
+        if let Some(why) = status.idles.clone().filter(|why| idled.as_ref() != Some(why)) {
+            self.write(why);
         }
         for release in status.releases.iter().filter(|release| release.stage == "fetching") {
             let pace = self.pace.entry(release.release.clone()).or_insert_with(|| Pace::new(release.held_bytes));
@@ -193,6 +196,10 @@ fn sentence(event: &Event) -> String {
         Event::GivenUp(release) => format!("release {release:?} is given up: it is not for this node any more"),
         Event::Blocked { release, why } => format!("release {release:?} waits: {why}"),
         Event::Banned { peer, why } => format!("{peer} is banned: it {why}"),
+        Event::SchoolBehind { version } => format!(
+            "devices know version {version} of the school's metadata, and its directory does not: it was restored from a \
+             copy, and they refuse what it says; run: homeroom school refresh --after {version} --school DIR"
+        ),
         Event::MetadataRefused { signer, peer: Some(peer), why } => {
             format!("the {signer}'s metadata from {peer} is refused: {why}")
         }

@@ -2,8 +2,8 @@
 
 use crate::net::Network;
 use protocol::id::Signer;
-use protocol::node::{Node, Wait};
-use protocol::school::{School, Unfit};
+use protocol::node::{Idle, Node, Wait};
+use protocol::school::{School, Timekeeper, Unfit};
 use protocol::trust::{ClockFault, Freshness};
 use protocol::update::{Stage, Update};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub struct Status {
     pub pace: Option<String>,
     /// The newest release of each channel that the node follows.
     pub releases: Vec<ReleaseStatus>,
+    /// Why there is nothing to take, where a person could help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idles: Option<String>,
 }
 
 /// What a node knows of its school.
@@ -86,37 +89,60 @@ impl Status {
         Self {
             repository: node.trust().repository().to_string(),
             timestamp: node.trust().head().map(|head| head.timestamp),
-            freshness: node.freshness(Signer::Publisher).map_or_else(|| "unknown".to_owned(), freshness),
+            freshness: freshness_of(node, Signer::Publisher),
             school: node.school().map(|school| SchoolStatus::of(node, school)),
             peers: network.peer_count(),
             sent_bytes,
             pace: None,
             releases: node.updates().map(|update| ReleaseStatus::of(node, update)).collect(),
+            idles: idles(node),
         }
     }
 }
 
+/// Why a node has nothing to take, in a sentence.
+pub fn idles(node: &Node) -> Option<String> {
+    let channel = &node.policy()?.channel;
+    Some(match node.idles()? {
+        Idle::EmptyChannel => format!(
+            "the publisher lists no release in the channel {channel}; if that is misspelled, remove this home and enroll it \
+             again"
+        ),
+        Idle::Withdrawn(version) => format!(
+            "{version} was withdrawn by its publisher, and this device stays there until there is a newer release in \
+             {channel}"
+        ),
+        Idle::BelowFloor(path) => format!(
+            "{path} is not taken: this device has run a release below which its publisher lets nobody go, and this one's \
+             release counter is lower; ask the publisher"
+        ),
+    })
+}
+
 impl SchoolStatus {
-    fn of(node: &Node, school: &School) -> Self {
+    /// Of a node, running or not.
+    pub fn of(node: &Node, school: &School) -> Self {
         let trust = school.chain.trust();
         let (assignment, found) = node.assigned().unzip();
         let why = found.and_then(Result::err).map(|unfit| match unfit {
-            Unfit::NotListed => "its publisher lists no such release, or took it back; assign another",
-            Unfit::OtherHardware => "it is for other hardware than this device's; assign another",
-            Unfit::UnknownTerms => "on terms that this homeroom does not know; use a newer homeroom",
-            Unfit::BehindWaypoint => "its publisher lets nobody pass by a release that lies between; assign that first",
+            Unfit::NotListed => "its publisher lists no such release, or took it back; assign another".to_owned(),
+            Unfit::OtherHardware => "it is for other hardware than this device's; assign another".to_owned(),
+            Unfit::UnknownTerms => "on terms that this homeroom does not know; use a newer homeroom".to_owned(),
+            Unfit::BehindWaypoint(path) => {
+                format!("its publisher lets nobody pass by {path}, which lies between; assign that first")
+            }
             Unfit::BelowFloor => {
-                "this device has run a release below which its publisher lets nobody go; assign a newer"
+                "this device has run a release below which its publisher lets nobody go; assign a newer".to_owned()
             }
         });
         Self {
             repository: trust.repository().to_string(),
             group: school.group.as_ref().map(ToString::to_string),
             timestamp: trust.head().map(|head| head.timestamp),
-            freshness: node.freshness(Signer::School).map_or_else(|| "unknown".to_owned(), freshness),
+            freshness: freshness_of(node, Signer::School),
             silent_s: node.school_silent_s(),
             assigned: assignment.map(|assignment| assignment.path.to_string()),
-            why: why.map(str::to_owned),
+            why,
         }
     }
 }
@@ -129,7 +155,7 @@ impl ReleaseStatus {
             Stage::Blocked { why, .. } => Some(why.clone()),
             Stage::Complete => node.waits_for(&update.listed).map(|wait| {
                 let help = if wait.yields_to_a_person() { "; or run: homeroom apply" } else { "" };
-                waits(wait) + help
+                waits(node, wait) + help
             }),
             _ => None,
         };
@@ -157,10 +183,12 @@ impl ReleaseStatus {
 }
 
 /// Why what is complete is not applied by itself.
-pub fn waits(wait: Wait) -> String {
+pub fn waits(node: &Node, wait: Wait) -> String {
     match wait {
         Wait::ForPerson => "waits for a person, as this node was told".to_owned(),
-        Wait::Stale(signer, age) => format!("the {signer}'s metadata is {}", freshness(age)),
+        Wait::Stale(signer, age) => {
+            format!("the {signer}'s metadata is {}", freshness(age, node.timekeeper(signer)))
+        }
         Wait::Equivocation(signer) => {
             format!("waits: the {signer}'s keys signed two different things; ask the {signer}")
         }
@@ -169,26 +197,46 @@ pub fn waits(wait: Wait) -> String {
     }
 }
 
+fn freshness_of(node: &Node, signer: Signer) -> String {
+    let words = |age| freshness(age, node.timekeeper(signer));
+    node.freshness(signer).map_or_else(|| "unknown".to_owned(), words)
+}
+
 /// What the metadata's age means for people, and what to do about it.
-pub fn freshness(freshness: Freshness) -> String {
+fn freshness(freshness: Freshness, timekeeper: Timekeeper) -> String {
     let since =
         |age_s: Option<u64>| age_s.map_or_else(String::new, |age_s| format!(", {} since it was signed", days(age_s)));
-    match freshness {
-        Freshness::Incomplete => "no complete metadata yet".to_owned(),
-        Freshness::Fresh { age_s } => format!("fresh{}", since(age_s)),
-        Freshness::Stale { role, expired_s, age_s } => format!(
-            "stale{}: trusted, but the {role} metadata expired {} ago, so nothing is applied by itself; \
-             connect the school to its publisher, or set the clock if it is ahead",
-            since(age_s),
-            days(expired_s),
-        ),
-        Freshness::TimeUnverified(ClockFault::Behind { .. }) => {
-            "time unverified: the clock is wrong, it shows a time before the metadata was signed; set it".to_owned()
+    let fault = match freshness {
+        Freshness::Incomplete => return "no complete metadata yet".to_owned(),
+        Freshness::Fresh { age_s } => return format!("fresh{}", since(age_s)),
+        Freshness::Stale { role, expired_s, age_s } => {
+            let clock = match timekeeper {
+                Timekeeper::Device => "the clock",
+                Timekeeper::Server => "the clock of the school's server",
+            };
+            return format!(
+                "stale{}: trusted, but the {role} metadata expired {} ago, so nothing is applied by itself; \
+                 connect the school to its publisher, or set {clock} if it is ahead",
+                since(age_s),
+                days(expired_s),
+            );
         }
-        Freshness::TimeUnverified(ClockFault::FarAhead) => {
-            "time unverified: the clock is wrong, it is years ahead of the metadata; set it".to_owned()
+        Freshness::TimeUnverified(fault) => fault,
+    };
+    let words = match (fault, timekeeper) {
+        (ClockFault::Behind { .. }, Timekeeper::Device) => {
+            "the clock is wrong, it shows a time before the metadata was signed; set it"
         }
-    }
+        (ClockFault::FarAhead, Timekeeper::Device) => "the clock is wrong, it is years ahead of the metadata; set it",
+        (ClockFault::Behind { .. }, Timekeeper::Server) => {
+            "the school's server states a time before the metadata was signed; its clock is wrong, or was when it \
+             signed: set it on the server"
+        }
+        (ClockFault::FarAhead, Timekeeper::Server) => {
+            "the clock of the school's server is wrong, it is years ahead of the metadata; set it on the server"
+        }
+    };
+    format!("time unverified: {words}")
 }
 
 fn days(seconds: u64) -> String {
@@ -196,5 +244,21 @@ fn days(seconds: u64) -> String {
         0 => "less than a day".to_owned(),
         1 => "1 day".to_owned(),
         days => format!("{days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_to_set_a_clock_is_named() {
+        let faults = [ClockFault::Behind { seconds: 1 }, ClockFault::FarAhead].map(Freshness::TimeUnverified);
+        let stale = Freshness::Stale { role: protocol::trust::Role::Timestamp, expired_s: 1, age_s: None };
+        for age in faults.into_iter().chain([stale]) {
+            assert!(freshness(age.clone(), Timekeeper::Server).contains("server"), "{age:?}");
+            let own = freshness(age.clone(), Timekeeper::Device);
+            assert!(own.contains("clock") && !own.contains("server"), "{own}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::time::{Span, Time};
 use crate::trust::envelope::stated_version;
 use crate::trust::{self, Rejection, RestoreError, Role, TrustedSet};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Heads are repeated to all peers this often, lest one was lost or a peer has slept: at 24 peers
@@ -40,6 +41,11 @@ pub struct Chain {
     /// Evidence of a version that is not here yet.
     pub(crate) shown_early: Option<message::Equivocation>,
     said_head: Option<trust::Head>,
+    /// Who was told `said_head`.
+    told: BTreeSet<PeerId>,
+    /// Whether peers that told `said_head` themselves are told it too, once: they ask nobody for documents of whom they
+    /// do not know that he has the metadata. Not while it is news, when most hear it from others.
+    tells_those_that_know: bool,
     gossip_at: Time,
     /// Peers that are still to be told of `said_head`: so many now, and more after that.
     untold: Vec<PeerId>,
@@ -91,6 +97,8 @@ impl Chain {
             evidence: None,
             shown_early: None,
             said_head: None,
+            told: BTreeSet::new(),
+            tells_those_that_know: false,
             gossip_at: Time::default(),
             untold: Vec::new(),
             tell_more_at: Time::default(),
@@ -162,6 +170,7 @@ impl Chain {
 
     /// A peer carries this repository, and is to be told the head.
     pub(crate) fn introduced(&mut self, peer: PeerId) {
+        self.told.remove(&peer);
         self.untold.push(peer);
     }
 
@@ -200,6 +209,8 @@ impl Chain {
             let jitter = Span(rng.below(GOSSIP_EVERY.0 / 2));
             self.gossip_at = now + GOSSIP_EVERY + jitter;
             self.said_head.clone_from(&head);
+            self.tells_those_that_know = !is_news;
+            self.told.retain(|peer| !is_news && peers.carries(*peer, self.signer));
             self.untold = peers.devices_first().filter(|peer| peers.carries(*peer, self.signer)).collect();
             // Whoever is told later has often heard it from others by then.
             rng.shuffle(&mut self.untold);
@@ -222,12 +233,39 @@ impl Chain {
             && let Some(peer) = self.untold.pop()
         {
             let knows = self.refresh.head_of(peer) == Some(&head);
-            if peers.carries(peer, self.signer) && !knows {
+            let is_needless = knows && (!self.tells_those_that_know || self.told.contains(&peer));
+            if peers.carries(peer, self.signer) && !is_needless {
+                self.told.insert(peer);
                 to.push(peer);
                 self.may_tell -= 1;
             }
         }
         let message = Message::Head(Some(head)).about(self.signer);
         (!to.is_empty()).then_some(Output::SendAll { to, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh;
+    use crate::trust::sample::Sample;
+
+    #[test]
+    fn a_peer_that_told_the_same_head_is_told_it_once_when_it_is_no_news_any_more() {
+        const ANN: PeerId = PeerId(1);
+        let mut chain = Chain::new(Signer::Publisher, Sample::release(1).trusted());
+        let (mut peers, mut rng) = (Peers::default(), Rng::new(&[0; 32], 0, "chain"));
+        peers.connected(ANN);
+        assert!(peers.introduced(ANN, mesh::Role::Device));
+        let mut told = Vec::new();
+        let mut now = Time(1);
+        for _ in 0..4 {
+            chain.refresh.peer_has(ANN, chain.trust.head(), now);
+            chain.advance(&peers, now, &mut rng, &mut Vec::new());
+            told.push(chain.tell_head(&peers, now).is_some());
+            now = chain.wakeup();
+        }
+        assert_eq!(told, [false, true, false, false]);
     }
 }

@@ -37,6 +37,10 @@ pub struct Fetch {
     answer_base: Option<DocumentId>,
     received: Vec<u8>,
     benched: BTreeMap<PeerId, Time>,
+    /// Who failed to give it, and when: such a peer stands behind all that did not, or before it. So whoever can be asked
+    /// is, however many others keep silent.
+    turns: BTreeMap<PeerId, u64>,
+    failures: u64,
     /// Who was asked, and did not answer in time.
     late: BTreeSet<PeerId>,
 }
@@ -64,6 +68,8 @@ impl Fetch {
             answer_base: None,
             received: Vec::new(),
             benched: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            failures: 0,
             late: BTreeSet::new(),
         }
     }
@@ -83,7 +89,7 @@ impl Fetch {
         self.from.is_none() || self.deadline <= now
     }
 
-    /// Whom to ask first or next, in order of preference; those to be spared only if there is nobody else, once the
+    /// Whom to ask first or next, in order of preference, and before any for a second time; those to be spared only if there is nobody else, once the
     /// others had their time, or where some of them do not answer and the rest do not have it.
     pub fn ask(&mut self, willing: &[PeerId], spared: &[PeerId], now: Time) -> Option<(PeerId, WantDocument)> {
         if let Some(late) = self.from {
@@ -95,7 +101,8 @@ impl Fetch {
         let in_vain = !self.late.is_empty() && willing.iter().all(|peer| self.benched.contains_key(peer));
         let their_time_is_over = willing.is_empty() || in_vain || spared_until <= now;
         let (first, then) = if their_time_is_over { (spared, willing) } else { (willing, &[][..]) };
-        let peer = *first.iter().chain(then).find(|peer| !self.benched.contains_key(peer))?;
+        let may_be_asked = first.iter().chain(then).filter(|peer| !self.benched.contains_key(peer));
+        let peer = *may_be_asked.min_by_key(|peer| self.turns.get(peer))?;
         self.from = Some(peer);
         self.received.clear();
         self.deadline = now + FIRST_SLICE_WITHIN;
@@ -150,6 +157,8 @@ impl Fetch {
     fn leave_alone(&mut self, peer: PeerId, until: Time) {
         self.from.take_if(|from| *from == peer);
         self.benched.insert(peer, until);
+        self.failures += 1;
+        self.turns.insert(peer, self.failures);
     }
 
     /// The whole document was wrong. Returns who sent it.
@@ -161,6 +170,7 @@ impl Fetch {
     pub fn peer_left(&mut self, peer: PeerId) {
         self.from.take_if(|from| *from == peer);
         self.benched.remove(&peer);
+        self.turns.remove(&peer);
         self.late.remove(&peer);
     }
 
@@ -178,7 +188,7 @@ impl Fetch {
 mod tests {
     use super::*;
     use crate::id::ManifestId;
-    use crate::update::Listed;
+    use crate::listed::Listed;
 
     const ANN: PeerId = PeerId(1);
     const BOB: PeerId = PeerId(2);
@@ -245,6 +255,17 @@ mod tests {
         fetch.lacks(ANN, late);
         assert_eq!(fetch.ask(&[ANN, BOB], &[SCHOOL], late).unwrap().0, SCHOOL);
         assert_eq!(late.since(NOW), FIRST_SLICE_WITHIN);
+    }
+
+    #[test]
+    fn many_silent_peers_do_not_keep_the_last_one_from_being_asked() {
+        let peers: Vec<PeerId> = (0..24).map(PeerId).collect();
+        let (mut fetch, mut now) = (fetch(), NOW);
+        for asked in &peers {
+            assert_eq!(fetch.ask(&peers, &[], now).unwrap().0, *asked, "each once before any twice");
+            now = fetch.wakeup().unwrap();
+        }
+        assert_eq!(fetch.ask(&peers, &[], now).unwrap().0, peers[0]);
     }
 
     #[test]

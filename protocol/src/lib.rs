@@ -13,8 +13,8 @@
 //! 3. what crosses the seam: [`message`] (between peers), [`input`] and [`output`] (between a node
 //!    and its driver);
 //! 4. the nouns above the wings: [`refresh`] (catching up with metadata), [`fetch`] (one document from
-//!    peers), [`policy`] (what a publisher says of a release, and what a device takes), [`update`] (the life of one
-//!    release on one node);
+//!    peers), [`policy`] (what a publisher says of a release, and what a device takes), [`listed`] (the releases that a
+//!    publisher lists, and which of them a node should have), [`update`] (the life of one release on one node);
 //! 5. [`node`], which only dispatches.
 
 pub mod bitmap;
@@ -25,6 +25,7 @@ pub mod fetch;
 pub mod id;
 pub mod input;
 pub mod limits;
+pub mod listed;
 pub mod mesh;
 pub mod message;
 pub mod node;

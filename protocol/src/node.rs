@@ -14,6 +14,7 @@ mod peers;
 mod releases;
 
 pub use applying::Wait;
+pub use releases::Idle;
 
 use crate::chain::{Chain, Chains};
 use crate::content::version::Version;
@@ -25,7 +26,7 @@ use crate::message::{Chunks, Credit, Message};
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::rng::Rng;
-use crate::school::School;
+use crate::school::{School, Timekeeper};
 use crate::time::{Time, UnixTime};
 use crate::trust::{Freshness, TrustedSet};
 use crate::update::{Stage, Update};
@@ -204,6 +205,16 @@ impl Node {
 
     fn stated_time(&self) -> Option<UnixTime> {
         self.school()?.time(self.now)
+    }
+
+    /// Whose clock it is that is wrong, if what a signer signed does not fit the time.
+    pub fn timekeeper(&self, signer: Signer) -> Timekeeper {
+        let stated = match signer {
+            Signer::Publisher => self.stated_time().is_some(),
+            // What its server states does not count where it lies before what the server signed itself.
+            Signer::School => self.school_silent_s().is_some(),
+        };
+        if stated { Timekeeper::Server } else { Timekeeper::Device }
     }
 
     /// For how many seconds the school's server has not been heard from, if it ever was.

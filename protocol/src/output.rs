@@ -3,10 +3,10 @@
 use crate::content::manifest::VerifiedManifest;
 use crate::content::release::Release;
 use crate::id::{DocumentId, ManifestId, PeerId, Signer};
+use crate::listed::Listed;
 use crate::message::Message;
 use crate::trust;
 use crate::trust::stated_time::Nonce;
-use crate::update::Listed;
 use std::sync::Arc;
 
 /// Please do this.
@@ -144,6 +144,11 @@ pub enum Event {
         peer: PeerId,
         /// What it did.
         why: String,
+    },
+    /// A peer brought newer metadata of this node's school than its own static repository has.
+    SchoolBehind {
+        /// Version of the timestamp that the peer brought.
+        version: u64,
     },
     /// A source gave metadata that was refused.
     MetadataRefused {

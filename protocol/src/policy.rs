@@ -7,7 +7,7 @@
 use crate::content::name::ChannelName;
 use crate::content::version::Maturity;
 use crate::limits::{CUSTOM_BYTES_MAX, HARDWARE_ID_BYTES_MAX};
-use crate::update::Listed;
+use crate::listed::Listed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;

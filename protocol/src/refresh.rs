@@ -130,7 +130,16 @@ impl Refresh {
         }
     }
 
-    /// A source's file was accepted, or is known already.
+    /// A source's file is no news. Where news was claimed, or the next root asked for, that is as good as none, lest it is
+    /// asked for without end.
+    pub fn known_already(&mut self, request: &Request, now: Time) {
+        match (request.source, &request.role) {
+            (Source::Peer(_), _) | (Source::Origin, Role::Root) => self.failed(request, now),
+            (Source::Origin, _) => self.accepted(request),
+        }
+    }
+
+    /// A source's file was accepted.
     pub fn accepted(&mut self, request: &Request) {
         self.settled = false;
         if request.source == Source::Origin && request.role == Role::Timestamp {
@@ -267,6 +276,21 @@ mod tests {
             assert!(by <= silent, "each of them was asked, and some twice");
             now = refresh.wakeup().unwrap() + ANSWER_WITHIN;
         }
+    }
+
+    #[test]
+    fn an_origin_whose_next_root_is_the_one_before_is_read_on() {
+        let trust = Sample::release(1).trusted();
+        let mut refresh = Refresh::default();
+        refresh.origin_changed();
+        let mut asked = Vec::new();
+        while let Some(Request { source, role, .. }) = refresh.next(&trust, NOW) {
+            let request = refresh.answered(source, &role).unwrap();
+            refresh.known_already(&request, NOW);
+            asked.push(role);
+            assert!(asked.len() <= 2, "asked for ever: {asked:?}");
+        }
+        assert_eq!(asked, [Role::Root, Role::Timestamp]);
     }
 
     #[test]

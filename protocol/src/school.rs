@@ -10,6 +10,7 @@ use crate::chain::Chain;
 use crate::content::name::{ChannelName, TargetPath, is_plain};
 use crate::id::{PeerId, Signer};
 use crate::limits::GROUP_BYTES_MAX;
+use crate::listed::Listed;
 use crate::mesh::{self, Peers};
 use crate::rng::Rng;
 use crate::time::{Span, Time, UnixTime};
@@ -17,7 +18,6 @@ use crate::trust::date::Date;
 use crate::trust::metadata::TargetFile;
 use crate::trust::stated_time::{Nonce, StatedTimeError, stated_time};
 use crate::trust::{Role, TrustedSet};
-use crate::update::Listed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -100,8 +100,17 @@ struct Clock {
     asks_at: Time,
 }
 
-/// Why a device does not run what it is assigned.
+/// Whose clock tells the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timekeeper {
+    /// The device's own.
+    Device,
+    /// That of the school's server.
+    Server,
+}
+
+/// Why a device does not run what it is assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// Its publisher does not list this very release, or took it back.
     NotListed,
@@ -111,8 +120,8 @@ pub enum Unfit {
     BelowFloor,
     /// The school has terms that this program does not know.
     UnknownTerms,
-    /// A release lies between that no device passes by.
-    BehindWaypoint,
+    /// This release lies between, and no device passes it by.
+    BehindWaypoint(TargetPath),
 }
 
 impl School {

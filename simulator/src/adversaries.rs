@@ -1,12 +1,14 @@
 //! Classrooms with adversaries, drawn from the rng_seed: a school, devices, and among the devices some that lie about
-//! metadata. The publisher releases, takes back and replaces keys; what goes wrong beside that ends at some moment.
+//! metadata. The publisher releases, takes back and replaces keys; what goes wrong beside that ends at some moment. Some
+//! classrooms have a school, whose keys somebody steals.
 //! The adversaries do not end, and all honest devices must come to agree nevertheless.
 
 use crate::adversary::Attack;
 use crate::chaos;
 use crate::fault::{Fault, Partition, Whom};
 use crate::scenario::{
-    Access, HostId, KeyRole, Laptops, Model, ReleasePlan, Rotation, SCHEMA, Scenario, StrategyName, Withdrawal,
+    Access, AssignmentPlan, HostId, KeyRole, Laptops, Model, ReleasePlan, Rotation, SCHEMA, Scenario, StrategyName,
+    Withdrawal,
 };
 use protocol::rng::Rng;
 use protocol::time::Span;
@@ -48,6 +50,7 @@ pub fn history(rng_seed: u64) -> Scenario {
         releases: Vec::new(),
         signers: usize::try_from(between(1, 3)).unwrap_or(1),
         withdrawals: Vec::new(),
+        assignments: Vec::new(),
         rotations: Vec::new(),
         faults: Vec::new(),
         partitions: Vec::new(),
@@ -57,6 +60,10 @@ pub fn history(rng_seed: u64) -> Scenario {
     withdrawals(&mut scenario, &mut rng);
     rotations(&mut scenario, &mut rng);
     trouble(&mut scenario, honest, &mut rng);
+    let mut rng = Rng::new(&chaos::key(rng_seed), 0, "school among adversaries");
+    if rng.below(3) == 0 {
+        school(&mut scenario, &mut rng);
+    }
     scenario
 }
 
@@ -82,6 +89,7 @@ fn releases(scenario: &mut Scenario, rng: &mut Rng) {
             chunk_bytes: 1024,
             files: 1,
             shares_percent: if number == 0 { 0 } else { 50 },
+            release_counter: 0,
         });
         at = Span((at.0 + rng.below(25_000_000)).min(TROUBLE_MAX.0));
     }
@@ -153,4 +161,28 @@ fn trouble(scenario: &mut Scenario, honest: usize, rng: &mut Rng) {
         let hosts = (0..=scenario.laptop_count()).map(HostId).filter(|_| rng.below(2) == 0).collect();
         scenario.partitions.push(Partition { hosts, from, until });
     }
+}
+
+/// A school, and a thief of its keys, who assigns what he likes: older releases, what was taken back, and what nobody ever
+/// published. The school has the last word. Some releases mend what nobody must go back below.
+fn school(scenario: &mut Scenario, rng: &mut Rng) {
+    let mut release_counter = 0;
+    for release in &mut scenario.releases {
+        release_counter += rng.below(2);
+        release.release_counter = release_counter;
+    }
+    let assigns = |release: &ReleasePlan, at, forged| AssignmentPlan { version: release.version.clone(), at, forged };
+    let mut assignments = vec![assigns(&scenario.releases[0], scenario.releases[0].at, false)];
+    for _ in 0..rng.below(8) {
+        let at = Span(rng.below(TROUBLE_MAX.0));
+        let published = scenario.releases.iter().filter(|release| release.at <= at).count().max(1);
+        let release = &scenario.releases[usize::try_from(rng.below(published as u64)).unwrap_or(0)];
+        assignments.push(assigns(release, at, rng.below(4) == 0));
+    }
+    let is_listed =
+        |release: &&ReleasePlan| scenario.withdrawals.iter().all(|withdrawal| withdrawal.version != release.version);
+    let newest = scenario.releases.iter().rfind(is_listed).or(scenario.releases.last());
+    assignments.sort_by_key(|assignment| assignment.at);
+    assignments.extend(newest.map(|release| assigns(release, TROUBLE_MAX, false)));
+    scenario.assignments = assignments;
 }

@@ -4,6 +4,7 @@
 
 use crate::adversaries;
 use crate::adversary::Attack;
+use crate::check::Rule;
 use crate::fault::{Fault, Whom};
 use crate::histories::{classroom, good, release};
 use crate::outcome::Outcome;
@@ -137,6 +138,27 @@ fn a_storm_of_100_000_old_heads_is_not_answered() {
     // An old head is no reason to say anything; one that claims another timestamp of the newest version is a reason to
     // ask, which is done once a second at most.
     assert!(50 * (said - calm) < heard, "{said} messages, {calm} without a storm, {heard} heard");
+}
+
+#[test]
+fn a_thief_of_the_schools_keys_sends_devices_back_to_their_floor_and_no_further() {
+    let releases = ["1.0", "1.1", "1.2"].map(|version| {
+        let number = u64::from(version.as_bytes()[2] - b'0');
+        release(version, 60 * number, 10, if number == 0 { 0 } else { 50 })
+            + &format!("release_counter = {}\n", number.min(1))
+    });
+    let assigned = [("1.2", 180, false), ("1.1", 240, false), ("1.0", 300, false), ("1.2", 360, true)];
+    let assigned = assigned.map(|(version, at, forged)| {
+        format!("[[assignment]]\nversion = \"{version}\"\nat = \"{at}s\"\nforged = {forged}\n")
+    });
+    let scenario = besieged(6, &[Attack::Replay, Attack::Withhold], &(releases.concat() + &assigned.concat()));
+    let mut text = Vec::new();
+    let outcome = run_traced(&Scenario { until: Span::from_secs(500), ..scenario }, 1, &mut text).unwrap();
+    let broken: Vec<_> = outcome.violations.iter().filter(|found| found.rule != Rule::Alive).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    // All went back to 1.1, which lies on the floor; neither below it nor to what was never published.
+    let honest: Vec<_> = outcome.hosts[1..].iter().filter(|host| host.honest).collect();
+    assert!(honest.iter().all(|host| host.applied.as_deref() == Some("1.1")), "{honest:#?}");
 }
 
 /// A thousand histories in all, in parts that run side by side.

@@ -41,6 +41,7 @@ pub fn history(rng_seed: u64) -> Scenario {
             chunk_bytes: between(1, 16) * 1024,
             files: u32::try_from(between(1, u64::from(chunks))).unwrap_or(1),
             shares_percent: if number == 0 { 0 } else { u32::try_from(between(0, 100)).unwrap_or(0) },
+            release_counter: 0,
         });
         at = Span(at.0 + between(0, 40_000_000));
     }
@@ -57,6 +58,7 @@ pub fn history(rng_seed: u64) -> Scenario {
         releases,
         signers: 1,
         withdrawals: Vec::new(),
+        assignments: Vec::new(),
         rotations: Vec::new(),
         faults: Vec::new(),
         partitions: Vec::new(),

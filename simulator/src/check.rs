@@ -23,8 +23,10 @@ pub enum Rule {
     Uploaded,
     /// Only a whole release is applied.
     Applied,
-    /// No older release follows a newer one.
+    /// No older release follows a newer one, but where a school says so.
     Forward,
+    /// No release is applied that has a lower counter than one that was applied, and that its publisher listed then.
+    Floor,
     /// A node that is woken does what is due.
     Woken,
     /// Each byte that is sent has exactly one fate.
@@ -89,12 +91,13 @@ pub struct Check {
 #[cfg(test)]
 impl Rule {
     /// Every rule there is.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::Stored,
         Rule::Announced,
         Rule::Uploaded,
         Rule::Applied,
         Rule::Forward,
+        Rule::Floor,
         Rule::Woken,
         Rule::Conserved,
         Rule::Bounded,
@@ -165,6 +168,18 @@ impl Check {
         }
         if before.is_some_and(|before| before > position) {
             self.violated(Rule::Forward, at, host, format!("went back from release {before:?} to {position}"));
+        }
+    }
+
+    /// A host applied a release with this counter: it must not lie below the floor.
+    pub fn above_floor(&mut self, at: Time, host: HostId, floor: u64, release_counter: u64) {
+        if release_counter < floor {
+            self.violated(
+                Rule::Floor,
+                at,
+                host,
+                format!("applied a release of counter {release_counter} below {floor}"),
+            );
         }
     }
 
@@ -283,6 +298,12 @@ mod tests {
         assert!(!fires(|check| check.applied(Time(0), ANN, &full, Some(1), 1)));
         assert!(fires(|check| check.applied(Time(0), ANN, &Bitmap::new(3), Some(0), 1)));
         assert!(fires(|check| check.applied(Time(0), ANN, &full, Some(1), 0)));
+    }
+
+    #[test]
+    fn a_release_below_the_floor_that_is_applied_is_found() {
+        assert!(!fires(|check| check.above_floor(Time(0), ANN, 2, 2)));
+        assert!(fires(|check| check.above_floor(Time(0), ANN, 2, 1)));
     }
 
     #[test]

@@ -13,11 +13,11 @@ use crate::disk::Disk;
 use crate::network::Parcel;
 use crate::scenario::HostId;
 use crate::trace::Trace;
-use crate::workload::{CHANNEL, Publisher, wall_clock};
+use crate::workload::{CHANNEL, Publisher, School, wall_clock};
 use places::{Place, Places};
 use protocol::bitmap::Bitmap;
 use protocol::content::release::Release;
-use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId};
+use protocol::id::{ChunkId, DocumentId, ManifestId, PeerId, Signer};
 use protocol::input::{DocumentFault, Input, UploadOutcome, Verdict};
 use protocol::mesh::{Caps, Role, Strategy};
 use protocol::message::Message;
@@ -35,6 +35,9 @@ const SMALL_READ: Span = Span::from_millis(1);
 pub const FRAME_PREFIX_BYTES: u64 = 4;
 /// Chunks read ahead of the uplink: one under way, and some behind it so that it never idles.
 const UPLOAD_SLOTS: usize = 4;
+
+/// What a node saved of a signer, by name.
+type TrustFiles = Vec<(String, Arc<[u8]>)>;
 
 /// A simulated device.
 pub struct Host {
@@ -55,9 +58,11 @@ pub struct Host {
     believed: Believed,
     wake_at: Option<Time>,
     disk: Disk<(ManifestId, u32)>,
-    /// What the node saved; before that it has the root that a person gave it.
-    trust_files: Vec<(String, Arc<[u8]>)>,
+    /// What the node saved of each signer; before that it has the root that a person gave it.
+    trust_files: BTreeMap<Signer, TrustFiles>,
     floor: u64,
+    /// The highest counter that it applied while the publisher listed it.
+    applied_counter: u64,
     /// Those that it has verified: two for each release.
     documents: Vec<DocumentId>,
     places: Places,
@@ -136,6 +141,8 @@ pub struct Scene<'a, 'b> {
     pub now: Time,
     /// The static repository, which only the seed reads, and the truth to compare with.
     pub publisher: &'a Publisher,
+    /// The school, and its repository, if there is one.
+    pub school: Option<&'a School>,
     /// Where its inputs and outputs are written down.
     pub trace: &'a mut Trace<'b>,
     /// What must hold.
@@ -165,8 +172,9 @@ impl Host {
             believed: Believed::default(),
             wake_at: None,
             disk,
-            trust_files: Vec::new(),
+            trust_files: BTreeMap::new(),
             floor: 0,
+            applied_counter: 0,
             documents: Vec::new(),
             places: Places::default(),
             applied: None,
@@ -343,7 +351,11 @@ impl Host {
             Output::Disconnect(peer) => scene.effects.push(Effect::Part(peer, false)),
             Output::Ban(peer) => scene.effects.push(Effect::Part(peer, true)),
             Output::ReadMetadata { signer, role, version } => {
-                let bytes = scene.publisher.metadata(&role, version).map(|bytes| bytes.to_vec());
+                let bytes = match signer {
+                    Signer::Publisher => scene.publisher.metadata(&role, version),
+                    Signer::School => scene.school.and_then(|school| school.metadata(&role, version)),
+                };
+                let bytes = bytes.map(|bytes| bytes.to_vec());
                 answer(soon, Input::OriginMetadata { signer, role, bytes });
             }
             Output::ReadDocument(document) => {
@@ -361,14 +373,13 @@ impl Host {
                 }
                 answer(soon, Input::DocumentVerified(document, verdict));
             }
-            Output::SaveTrust { files, .. } => {
-                self.trust_files = files;
+            Output::SaveTrust { signer, files } => {
+                self.trust_files.insert(signer, files);
                 self.check_belief(true, scene);
                 scene.effects.push(Effect::Believes);
             }
             Output::RaiseFloor(floor) => self.floor = floor,
-            // Simulated hosts belong to no school.
-            Output::StateTime { .. } => {}
+            Output::StateTime { to, nonce } => self.state_time(to, &nonce, scene),
             Output::Prepare(release) => self.prepare(release, scene),
             Output::Apply(release) => {
                 self.check_taken(release, scene);
@@ -472,21 +483,6 @@ impl Host {
         for (release, indexes) in by_release {
             scene.effects.push(Effect::Durable(release, indexes.clone()));
             self.drive(Input::Durable { release, indexes }, scene);
-        }
-    }
-
-    fn has_applied(&mut self, release: ManifestId, scene: &mut Scene) {
-        let Some(position) = scene.publisher.position(release) else { return };
-        let nothing = Bitmap::new(1);
-        let durable = self.places.get(release).map_or(&nothing, |place| &place.durable);
-        scene.check.applied(scene.now, self.id, durable, self.applied, position);
-        self.applied = Some(position);
-        self.record.applied.entry(position).or_insert(scene.now);
-        self.drive(Input::Applied(release), scene);
-        let older = position.checked_sub(1).filter(|_| scene.check.is_broken(Rule::Forward));
-        if let Some(older) = older {
-            let older = scene.publisher.published()[older].release.id();
-            scene.effects.push(Effect::Later(scene.now, Task::Applied(Box::new(older))));
         }
     }
 

@@ -52,6 +52,10 @@ pub struct Scenario {
     /// What the publisher takes back.
     #[serde(rename = "withdrawal", default)]
     pub withdrawals: Vec<Withdrawal>,
+    /// What the school says that all devices should run, and whoever has its keys. Without any there is no school, and
+    /// devices follow the publisher.
+    #[serde(rename = "assignment", default)]
+    pub assignments: Vec<AssignmentPlan>,
     /// When the publisher replaces keys.
     #[serde(rename = "rotation", default)]
     pub rotations: Vec<Rotation>,
@@ -172,6 +176,9 @@ pub struct ReleasePlan {
     /// Chunks that the release before has too, in percent.
     #[serde(default)]
     pub shares_percent: u32,
+    /// Nobody who has applied it goes to a release with a lower one.
+    #[serde(default)]
+    pub release_counter: u64,
 }
 
 /// A release that is taken back.
@@ -183,6 +190,20 @@ pub struct Withdrawal {
     /// When.
     #[serde(deserialize_with = "units::span")]
     pub at: Span,
+}
+
+/// What all devices of the school should run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentPlan {
+    /// The version.
+    pub version: String,
+    /// From when on.
+    #[serde(deserialize_with = "units::span")]
+    pub at: Span,
+    /// Under its path another file is named than the publisher lists.
+    #[serde(default)]
+    pub forged: bool,
 }
 
 /// Keys that are replaced by new ones.
@@ -358,6 +379,11 @@ impl Scenario {
                 return wrong("withdrawal.version", format!("release {version} is not published by then"));
             }
         }
+        for AssignmentPlan { version, at, .. } in &self.assignments {
+            if !self.releases.iter().any(|release| release.version == *version && release.at <= *at) {
+                return wrong("assignment.version", format!("release {version} is not published by then"));
+            }
+        }
         let too_early = |rotation: &&Rotation| self.releases.first().is_some_and(|first| rotation.at < first.at);
         if self.rotations.iter().find(too_early).is_some() {
             return wrong("rotation.at", "before the first release there is nothing to sign anew".to_owned());
@@ -446,6 +472,7 @@ mod tests {
             (with("[[fault]]\nkind = \"dies\"\nhost = \"seed\"\nat = \"2s\"\nreturns = \"1s\""), "fault.returns"),
             (with("[[partition]]\nhosts = [\"seed\"]\nfrom = \"2s\"\nuntil = \"1s\""), "partition.until"),
             (with("[[withdrawal]]\nversion = \"0.9\"\nat = \"5s\""), "withdrawal.version"),
+            (with("[[assignment]]\nversion = \"0.9\"\nat = \"5s\""), "assignment.version"),
             (with("[[rotation]]\nkeys = []\nat = \"5s\""), "rotation.keys"),
             (refusal(&SMALL.replace("schema = 1", "schema = 1\nsigners = 0")), "signers"),
             (with("[[release]]\nversion = \"0.9\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\""), "release 0.9: at"),

@@ -14,7 +14,7 @@ use crate::queue::Queue;
 use crate::scenario::{HostId, Scenario};
 use crate::trace::Trace;
 use crate::traffic::Traffic;
-use crate::workload::Publisher;
+use crate::workload::{Publisher, School};
 use protocol::id::{ChunkId, ManifestId, PeerId};
 use protocol::input::{Input, UploadOutcome};
 use protocol::message::ChunkHeader;
@@ -58,6 +58,7 @@ enum Event {
 enum World {
     Publish(usize),
     Withdraw(usize),
+    Assign(usize),
     Rotate(usize),
     SwitchOn(HostId),
     PowerCut(HostId),
@@ -87,6 +88,7 @@ pub struct Sim<'a> {
     /// When the next end of a flow is planned for.
     flow_ends_at: Option<Time>,
     publisher: Publisher,
+    school: Option<School>,
     /// By position of the release, which chunks the honest laptops hold together.
     spreads: Vec<Spread>,
     trace: Trace<'a>,
@@ -125,6 +127,7 @@ impl<'a> Sim<'a> {
             flow_ends_at: None,
             troubles,
             publisher,
+            school: (!scenario.assignments.is_empty()).then(|| School::new(key)),
             spreads: Vec::new(),
             trace: Trace::new(text),
             traffic: Traffic::default(),
@@ -176,6 +179,9 @@ impl<'a> Sim<'a> {
         }
         for (number, withdrawal) in self.scenario.withdrawals.iter().enumerate() {
             self.plan(withdrawal.at, World::Withdraw(number));
+        }
+        for (number, assignment) in self.scenario.assignments.iter().enumerate() {
+            self.plan(assignment.at, World::Assign(number));
         }
         for (number, rotation) in self.scenario.rotations.iter().enumerate() {
             self.plan(rotation.at, World::Rotate(number));
@@ -248,8 +254,8 @@ impl<'a> Sim<'a> {
 
     /// Lets a host act, and carries out what concerns others.
     fn with(&mut self, host: HostId, act: impl FnOnce(&mut Host, &mut Scene)) {
-        let Self { now, publisher, trace, check, effects, hosts, .. } = self;
-        let mut scene = Scene { now: *now, publisher, trace, check, effects };
+        let Self { now, publisher, school, trace, check, effects, hosts, .. } = self;
+        let mut scene = Scene { now: *now, publisher, school: school.as_ref(), trace, check, effects };
         act(&mut hosts[host.0], &mut scene);
         let mut effects = std::mem::take(&mut self.effects);
         effects.drain(..).for_each(|effect| self.carry_out(host, effect));

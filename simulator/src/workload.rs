@@ -19,12 +19,15 @@ use protocol::trust::metadata::{
 };
 use protocol::trust::sign::{SecretKey, sign};
 use protocol::trust::{Head, Role, TrustedSet};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod deeds;
+mod school;
 
 pub use deeds::Deeds;
+pub use school::School;
 
 /// The one channel.
 pub const CHANNEL: &str = "os";
@@ -93,6 +96,8 @@ pub struct Published {
     pub release: Arc<Release>,
     /// Bytes of the chunks that no release before it had.
     pub fresh_bytes: u64,
+    /// Nobody who has applied it goes to a release with a lower one.
+    pub release_counter: u64,
 }
 
 impl Publisher {
@@ -129,9 +134,11 @@ impl Publisher {
         let fresh_bytes = chunks.iter().filter(|chunk| !known(chunk)).map(|chunk| u64::from(chunk.bytes)).sum();
         let release = self.add_documents(plan, &chunks);
         let hashes = BTreeMap::from([("sha256".to_owned(), release.id().to_string())]);
-        let file = TargetFile { length: release.manifest().bytes(), hashes, custom: None };
+        let custom = (plan.release_counter > 0).then(|| json!({ "release_counter": plan.release_counter }));
+        let file = TargetFile { length: release.manifest().bytes(), hashes, custom };
         self.targets.insert(target_path(&plan.version), file);
-        self.published.push(Published { version: plan.version.clone(), at: now, release, fresh_bytes });
+        let (version, release_counter) = (plan.version.clone(), plan.release_counter);
+        self.published.push(Published { version, at: now, release, fresh_bytes, release_counter });
         self.sign_channel(now);
         self.sign_edition(now);
     }
@@ -432,6 +439,7 @@ mod tests {
             chunk_bytes: 1000,
             files: 7,
             shares_percent,
+            release_counter: 0,
         }
     }
 

@@ -428,3 +428,34 @@ fn the_keys_of_a_channel_are_elsewhere() {
         class.fails(&["finish", other, "--repo", &repo]).is(FAILED, &[other]);
     }
 }
+
+#[test]
+fn a_laptop_follows_a_channel_that_is_misspelled() {
+    let class = class();
+    class.publish(&class.path("tree"), "1.0");
+    class.run(&["enroll", "--home", &class.argument("ann"), "--root", &class.root(), "--channel", "stabel"]);
+    let school = class.school();
+    let mut ann = class.laptop("ann", &[school.address]);
+    let idles = |ann: &Process| ann.said.last().and_then(|status| status.idles.clone());
+    ann.until("it tells that there is nothing", |ann| idles(ann).is_some_and(|why| why.contains("channel stabel")));
+    ann.stop();
+    let told = class.run(&["status", "--home", &class.argument("ann")]).stdout;
+    assert!(String::from_utf8_lossy(&told).contains("no release in the channel stabel"));
+}
+
+#[test]
+fn there_is_no_terminal_to_ask_for_a_password() {
+    let class = Class::new();
+    let key = class.argument("ann.pem");
+    let homeroom = |arguments: &[&str]| {
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(program()).args(arguments).stdin(Stdio::null());
+        command
+    };
+    let made = homeroom(&["key", "new", &key, "--encrypt"]).env("HOMEROOM_KEY_PASSWORD", "secret").status().unwrap();
+    assert!(made.success());
+    let words = ["ann.pem", "no terminal", "HOMEROOM_KEY_PASSWORD"];
+    Failure::of(&mut homeroom(&["key", "encrypt", &key])).is(FAILED, &words[1..]);
+    fs::remove_file(class.path("ann.pub")).unwrap();
+    Failure::of(&mut homeroom(&["key", "list", &key])).is(FAILED, &words);
+}

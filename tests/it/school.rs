@@ -259,3 +259,76 @@ fn what_the_publisher_takes_back_the_school_can_send_devices_back_from() {
     ann.until_applied("1.0");
     runs(&class, "ann", "first");
 }
+
+#[test]
+fn a_school_that_was_restored_from_a_copy_hears_from_its_devices_how_to_go_on() {
+    let class = class_with_a_school();
+    say(&class, &["assign", "all", FIRST]);
+    copy(&class.path("school"), &class.path("copy"));
+    say(&class, &["assign", "all", SECOND]);
+    let mut server = server_of(&class, "school");
+    join(&class, "ann", "school", "all");
+    let mut ann = class.laptop("ann", &[server.address]);
+    ann.until_applied("1.1");
+    server.stop();
+    ann.stop();
+    fs::remove_dir_all(class.path("school")).unwrap();
+    copy(&class.path("copy"), &class.path("school"));
+    let mut server = server_of(&class, "school");
+    let mut ann = class.laptop("ann", &[server.address]);
+    let version = heard_version(&mut ann);
+    let note = server.until_note("restored from a copy");
+    let words = format!("homeroom school refresh --after {version}");
+    assert!(note.contains(&words), "{note:?} lacks {words:?}");
+    say(&class, &["refresh", "--after", &version.to_string()]);
+    hears(&mut ann, &class, "school");
+    say(&class, &["assign", "all", SECOND]);
+    hears(&mut ann, &class, "school");
+}
+
+/// The version of the school's metadata that a laptop knows.
+fn heard_version(laptop: &mut Process) -> u64 {
+    let heard = |laptop: &Process| laptop.said.last()?.school.as_ref()?.timestamp;
+    laptop.until("it tells what it knows of the school", |laptop| heard(laptop).is_some());
+    heard(laptop).unwrap()
+}
+
+#[test]
+fn the_schools_server_lacks_its_keys() {
+    let class = class_with_a_school();
+    let mut server = server_of(&class, "school");
+    server.stop();
+    assert!(!server.stderr().contains("cannot be signed for"), "{}", server.stderr());
+    fs::remove_file(class.path("school.keys/timestamp.pem")).unwrap();
+    let mut server = server_of(&class, "school");
+    server.stop();
+    for words in ["cannot be signed for", "are not told the time", "timestamp"] {
+        assert!(server.stderr().contains(words), "{:?} lacks {words:?}", server.stderr());
+    }
+}
+
+#[test]
+fn there_is_no_school() {
+    let class = class_with_a_school();
+    let nowhere = class.argument("nowhere");
+    let words = ["nowhere", "is no school", "homeroom school init"];
+    class.fails(&["school", "show", "--school", &nowhere]).is(3, &words);
+    class.fails(&["school", "hold", "all", "--school", &nowhere]).is(3, &words);
+    class.fails(&["run", "--seed", "--repo", &class.repo(), "--school", &nowhere, "--no-mdns"]).is(3, &words);
+}
+
+#[test]
+fn a_laptop_that_does_not_run_tells_its_school_and_group() {
+    let class = class_with_a_school();
+    say(&class, &["assign", "class-4", SECOND]);
+    let server = server_of(&class, "school");
+    join(&class, "ann", "school", "class-4");
+    let mut ann = class.laptop("ann", &[server.address]);
+    ann.until_applied("1.1");
+    ann.stop();
+    let told = class.run(&["status", "--home", &class.argument("ann")]).stdout;
+    let told = String::from_utf8(told).unwrap();
+    for words in ["school:   version", "class-4 should run stable/tree_1.1.manifest", "not running"] {
+        assert!(told.contains(words), "{told:?} lacks {words:?}");
+    }
+}

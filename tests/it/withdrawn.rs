@@ -40,6 +40,8 @@ fn a_withdrawn_release_goes_to_nobody_else_and_nobody_goes_back_by_itself() {
     let mut ann = class.laptop("ann", &[school.address]);
     ann.until("she is up to date", |ann| ann.said.last().is_some_and(|status| status.timestamp == timestamp));
     assert_eq!(fs::read_to_string(class.current("ann").join("file")).unwrap(), "second");
+    let idles = ann.said.last().and_then(|status| status.idles.clone());
+    assert!(idles.is_some_and(|why| why.contains("1.1 was withdrawn by its publisher")));
     fs::write(class.path("tree/file"), "third").unwrap();
     class.publish(&class.path("tree"), "1.2");
     [&mut ann, &mut bob].into_iter().for_each(|laptop| drop(laptop.until_applied("1.2")));

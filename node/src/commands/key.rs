@@ -1,6 +1,7 @@
 //! `homeroom key`.
 
 use crate::publisher::keys::{self, KeyError};
+use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -70,16 +71,26 @@ fn list(file: &Path) -> Result<(), KeyError> {
 pub fn ask_password(file: &Path) -> io::Result<String> {
     match std::env::var(PASSWORD_VARIABLE) {
         Ok(password) => Ok(password),
-        Err(_) => rpassword::prompt_password(format!("Password of {}: ", file.display())),
+        Err(_) => prompt(&format!("Password of {}: ", file.display())),
     }
+}
+
+fn prompt(words: &str) -> io::Result<String> {
+    rpassword::prompt_password(words).map_err(|error| match Errno::from_io_error(&error) {
+        // What the system says of a terminal that is not there helps nobody.
+        Some(Errno::NXIO | Errno::NOENT) => io::Error::other(format!(
+            "there is no terminal to ask for its password; run this in one, or set {PASSWORD_VARIABLE}"
+        )),
+        _ => error,
+    })
 }
 
 fn new_password(file: &Path) -> anyhow::Result<String> {
     if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
         return Ok(password);
     }
-    let password = rpassword::prompt_password(format!("New password of {}: ", file.display()))?;
-    let again = rpassword::prompt_password("Once more: ")?;
+    let password = prompt(&format!("New password of {}: ", file.display()))?;
+    let again = prompt("Once more: ")?;
     anyhow::ensure!(password == again, "the two passwords differ; nothing was changed");
     anyhow::ensure!(!password.is_empty(), "an empty password protects nothing; nothing was changed");
     Ok(password)

@@ -21,7 +21,9 @@ mod withdraw;
 
 use crate::net::NetworkError;
 use crate::publisher::channel::ChannelError;
+use crate::publisher::files::ReadError;
 use crate::repository::OpenError as RepositoryError;
+use crate::school::AssignError;
 use crate::store::home::OpenError as HomeError;
 use crate::store::state::StateError;
 use clap::{Parser, Subcommand};
@@ -38,7 +40,7 @@ use std::time::SystemTime;
   0  done
   1  failed; one line on standard error says why and what to do
   2  wrong usage
-  3  not set up yet: no such repository, home not enrolled
+  3  not set up yet: no such repository or school, home not enrolled
   4  in use: home or repository held by another process, port taken
   5  the version is taken
 130  interrupted (demo)
@@ -181,6 +183,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         } else if let Some(HomeError::State(StateError::NotEnrolled(_))) = cause.downcast_ref() {
             return NOT_SET_UP;
         } else if let Some(RepositoryError::NotRepository(_)) = cause.downcast_ref() {
+            return NOT_SET_UP;
+        } else if let Some(ReadError::NoRepository { .. }) = cause.downcast_ref() {
+            return NOT_SET_UP;
+        } else if let Some(AssignError::NoSchool { .. }) = cause.downcast_ref() {
             return NOT_SET_UP;
         } else if let Some(ChannelError::Taken { .. }) = cause.downcast_ref() {
             return VERSION_TAKEN;

@@ -4,13 +4,13 @@ use super::key::ask_password;
 use super::{default_keys, now};
 use crate::publisher::files::{read, read_file};
 use crate::publisher::founding;
-use crate::school::Office;
+use crate::school::{Office, said};
 use anyhow::Context;
 use protocol::content::name::TargetPath;
 use protocol::limits::ROOT_BYTES_MAX;
+use protocol::listed::Listed;
 use protocol::school::{GroupName, Terms, assignments};
 use protocol::trust::date::Date;
-use protocol::update::Listed;
 use std::path::{Path, PathBuf};
 
 /// What `homeroom school` is told.
@@ -180,7 +180,7 @@ fn init(school: &Path, keys: Option<PathBuf>, root: Option<PathBuf>) -> anyhow::
 }
 
 fn show(school: &Path, repo: Option<&Path>) -> anyhow::Result<()> {
-    let set = read(school)?;
+    let set = said(school)?;
     let publisher = repo.map(read).transpose()?;
     let listed: Option<Vec<Listed>> = publisher.as_ref().map(|publisher| Listed::all(publisher).collect());
     let mut any = false;

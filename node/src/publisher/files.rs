@@ -7,7 +7,7 @@
 
 use crate::repository::durable;
 use protocol::limits;
-use protocol::trust::{Need, Rejection, Role, TrustedSet};
+use protocol::trust::{Accepted, Need, Rejection, Role, TrustedSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -68,11 +68,15 @@ pub fn read_below(repo: &Path, root_version: u64) -> Result<TrustedSet, ReadErro
     let mut set = TrustedSet::pin(&first).map_err(|source| ReadError::Rejected { path: path.clone(), source })?;
     while set.root().version + 1 < root_version {
         path = directory.join(Role::Root.file_name(Some(set.root().version + 1)));
-        match read_file(&path, limits::ROOT_BYTES_MAX) {
+        let bytes = match read_file(&path, limits::ROOT_BYTES_MAX) {
             Err(error) if error.is_missing() => break,
-            Err(error) => return Err(error.into()),
-            Ok(bytes) => set.offer(&Role::Root, &bytes).map_err(|source| ReadError::Rejected { path, source })?,
+            read => read?,
         };
+        match set.offer(&Role::Root, &bytes).map_err(|source| ReadError::Rejected { path, source })? {
+            // A root that was there before is as good as none: nothing comes after it.
+            Accepted::AlreadyKnown => break,
+            Accepted::New | Accepted::Disowned => {}
+        }
     }
     while let Some(Need { role, version, bytes_max }) = set.needs().into_iter().next() {
         let path = directory.join(role.file_name(version));
@@ -108,4 +112,19 @@ pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
 /// An error that names the file.
 pub fn file_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
     FileError { act, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::office::Office;
+    use std::fs;
+
+    #[test]
+    fn the_root_stands_there_a_second_time_as_the_next_one() {
+        let office = Office::new();
+        office.list("os/x_1.manifest").unwrap();
+        fs::copy(office.file("1.root.json"), office.file("2.root.json")).unwrap();
+        assert_eq!(office.served().root().version, 1);
+        assert_eq!(office.paths(), ["os/x_1.manifest"]);
+    }
 }

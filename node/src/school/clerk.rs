@@ -48,6 +48,27 @@ impl Clerk {
         &self.school
     }
 
+    /// Says so if what signs for the school is not here.
+    pub fn check_keys(&self) {
+        let lacks = || {
+            let keys = KeyDirectory::open(&self.keys, no_password)?;
+            let set = read(&self.school)?;
+            for role in [Role::Targets, Role::Snapshot, Role::Timestamp] {
+                keys.signers(&role, set.root().body.authority(&role))?;
+            }
+            Ok(())
+        };
+        match lacks() {
+            // Somebody assigns something at this moment.
+            Ok(()) | Err(AssignError::Key(KeyError::Busy { .. })) => {}
+            Err(error) => tracing::warn!(
+                "{} cannot be signed for: its devices will find it stale, and are not told the time: {:#}",
+                self.school.display(),
+                anyhow::Error::new(error)
+            ),
+        }
+    }
+
     /// The time, stated to a device that asked with `nonce`; nothing where the keys are not here, or in use right now.
     pub fn state_time(&mut self, nonce: &Nonce) -> Option<Vec<u8>> {
         if self.signers_until <= Instant::now() {

@@ -25,6 +25,14 @@ use std::path::{Path, PathBuf};
 /// Why nothing was assigned. The school says what it said before.
 #[derive(Debug, thiserror::Error)]
 pub enum AssignError {
+    /// There is none.
+    #[error(
+        "{0} is no school: it has no metadata/1.root.json; make one with: homeroom school init {0}", path.display()
+    )]
+    NoSchool {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A school can choose among what its publisher lists.
     #[error("the publisher lists no {path}; see what it lists, or wait until its newest metadata has come")]
     NotListed {
@@ -81,6 +89,7 @@ impl Office {
         now: UnixTime,
         is_sure: bool,
     ) -> Result<Self, AssignError> {
+        check_is_school(path)?;
         let keys = KeyDirectory::open(keys, ask_password)?;
         let set = read(path)?;
         if clerk::is_far_ahead(&set, now) && !is_sure {
@@ -193,6 +202,18 @@ impl Office {
     fn targets(&self) -> &Signed<Targets> {
         complete(&self.set).role(&Role::Targets).expect("a complete set has targets")
     }
+}
+
+/// What a school says, as a device would read it.
+pub fn said(path: &Path) -> Result<TrustedSet, AssignError> {
+    check_is_school(path)?;
+    Ok(read(path)?)
+}
+
+/// Whether there is a school at all.
+pub fn check_is_school(path: &Path) -> Result<(), AssignError> {
+    let root = path.join("metadata").join(Role::Root.file_name(Some(1)));
+    if root.exists() { Ok(()) } else { Err(AssignError::NoSchool { path: path.to_owned() }) }
 }
 
 fn complete(set: &TrustedSet) -> &CompleteSet {

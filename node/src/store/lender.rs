@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 const CHUNK_LEVEL: i32 = 1;
 /// Encoded documents kept for the next asker; a class asks for the same two.
 const ENCODED_DOCUMENTS_MAX: usize = 4;
-/// Documents that a school keeps in memory, against which newer ones are thin: of the last few releases.
-const SCHOOL_DOCUMENTS_MAX: usize = 16;
+/// Documents that a seed keeps in memory, against which newer ones are thin: of the last few releases.
+const SEED_DOCUMENTS_MAX: usize = 16;
 /// Documents that are never dropped because the node asked for them last: of the newest release it knows,
 /// which nothing on disk names yet, and the one before.
 const ASKED_DOCUMENTS_MAX: usize = 4;
@@ -55,7 +55,7 @@ pub enum LenderJob {
         /// The encoded bytes.
         bytes: Arc<[u8]>,
     },
-    /// A school is asked to keep a release: it has it already, or what its publisher put there of it.
+    /// A seed is asked to keep a release: it has it already, or what its publisher put there of it.
     Prepare(Arc<Release>),
     /// From now on chunks of this release are read from this tree.
     Serve(Tree),
@@ -104,7 +104,7 @@ enum Shelf {
         documents: Documents,
         lent: BTreeMap<ManifestId, Lent>,
     },
-    School {
+    Seed {
         repository: Repository,
         documents: VecDeque<(DocumentId, Arc<Vec<u8>>)>,
         releases: BTreeMap<ManifestId, Arc<Release>>,
@@ -116,8 +116,8 @@ impl Lender {
         Self::new(Shelf::Device { documents, lent: BTreeMap::new() }, done)
     }
 
-    pub(super) fn of_school(repository: Repository, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self::new(Shelf::School { repository, documents: VecDeque::new(), releases: BTreeMap::new() }, done)
+    pub(super) fn of_seed(repository: Repository, done: mpsc::UnboundedSender<Done>) -> Self {
+        Self::new(Shelf::Seed { repository, documents: VecDeque::new(), releases: BTreeMap::new() }, done)
     }
 
     fn new(shelf: Shelf, done: mpsc::UnboundedSender<Done>) -> Self {
@@ -174,8 +174,8 @@ impl Lender {
                 let (encoding, payload) = self.encoder.encode(chunk.into_plain());
                 Some((encoding, payload.into_owned()))
             }),
-            // As it lies in the pack, but checked: devices would ban a school for what its disk did.
-            Shelf::School { repository, releases, .. } => releases.get(&release).and_then(|release| {
+            // As it lies in the pack, but checked: devices would ban a seed for what its disk did.
+            Shelf::Seed { repository, releases, .. } => releases.get(&release).and_then(|release| {
                 let wanted = release.chunks()[index as usize];
                 let stored = repository.read(&wanted.id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
                 let plain = decode(stored.encoding, &stored.wire, wanted.bytes).ok();
@@ -269,7 +269,7 @@ impl Shelf {
     fn read(&mut self, document: &Document) -> Option<Arc<Vec<u8>>> {
         match self {
             Shelf::Device { documents, .. } => documents.read(document.id()).map(Arc::new),
-            Shelf::School { repository, documents, .. } => {
+            Shelf::Seed { repository, documents, .. } => {
                 let bytes = match document {
                     Document::Manifest(listed) => repository.manifest(&listed.path, &listed.manifest),
                     Document::ChunkList(manifest) => repository.chunk_list(&manifest.chunk_list.id),
@@ -277,7 +277,7 @@ impl Shelf {
                 let bytes = Arc::new(bytes.inspect_err(|error| tracing::warn!("{error}")).ok()?);
                 documents.retain(|(id, _)| *id != document.id());
                 documents.push_front((document.id(), Arc::clone(&bytes)));
-                documents.truncate(SCHOOL_DOCUMENTS_MAX);
+                documents.truncate(SEED_DOCUMENTS_MAX);
                 Some(bytes)
             }
         }
@@ -287,7 +287,7 @@ impl Shelf {
     fn document(&self, id: DocumentId) -> Option<Arc<Vec<u8>>> {
         match self {
             Shelf::Device { documents, .. } => documents.read(id).map(Arc::new),
-            Shelf::School { documents, .. } => {
+            Shelf::Seed { documents, .. } => {
                 documents.iter().find(|(known, _)| *known == id).map(|(_, bytes)| bytes.clone())
             }
         }
@@ -311,9 +311,9 @@ impl Shelf {
         }
     }
 
-    /// What a school has of a release.
+    /// What a seed has of a release.
     fn prepare(&mut self, release: Arc<Release>) -> Option<Input> {
-        let Shelf::School { repository, releases, .. } = self else { return None };
+        let Shelf::Seed { repository, releases, .. } = self else { return None };
         let id = release.id();
         if let Err(error) = repository.refresh() {
             return Some(Input::PrepareFailed { release: id, why: format!("cannot read the repository: {error}") });
@@ -334,7 +334,7 @@ impl Shelf {
                 lent.remove(&release);
             }
             // Its documents stay: devices that have it take the next release's documents thin against them.
-            Shelf::School { releases, .. } => {
+            Shelf::Seed { releases, .. } => {
                 releases.remove(&release);
             }
         }

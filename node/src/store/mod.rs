@@ -3,7 +3,7 @@
 //!
 //! Two threads, each the only owner of what it holds: the `keeper` of a device writes (staging,
 //! syncing, applying, remembering), the `lender` of any node reads (chunks for peers, documents).
-//! They take jobs in order and report what happened to the node's loop. A school has no keeper: its
+//! They take jobs in order and report what happened to the node's loop. A seed has no keeper: its
 //! store is the repository, which the publisher writes.
 
 pub mod documents;
@@ -17,7 +17,7 @@ pub use lender::LenderJob;
 
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
-use crate::status::waits;
+use crate::status::{idles, waits};
 use anyhow::{Context, bail};
 use home::Home;
 use protocol::id::PeerId;
@@ -74,17 +74,17 @@ impl Store {
         Ok(Self { keeper: Some(keeper), lender, done, threads: vec![keeper_thread, lender_thread], chunks_waiting: 0 })
     }
 
-    /// The store of a school: a repository.
-    pub fn of_school(repository: Repository) -> std::io::Result<Self> {
+    /// The store of a seed: a repository.
+    pub fn of_seed(repository: Repository) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (lender, lender_jobs) = threads::channel();
         let thread = spawn("lender", done_sender.clone(), move || {
-            lender::Lender::of_school(repository, done_sender).run(&lender_jobs)
+            lender::Lender::of_seed(repository, done_sender).run(&lender_jobs)
         })?;
         Ok(Self { keeper: None, lender, done, threads: vec![thread], chunks_waiting: 0 })
     }
 
-    /// Gives the keeper something to do; nothing on a school, which keeps nothing.
+    /// Gives the keeper something to do; nothing on a seed, which keeps nothing.
     pub fn keep(&mut self, job: KeeperJob) {
         if matches!(job, KeeperJob::Chunk { .. }) {
             self.chunks_waiting += 1;
@@ -168,15 +168,13 @@ pub enum Offline {
     AlreadyApplied(String),
 }
 
-/// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
-pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
-    let floor = home.floor()?;
-    // The rules of a running node decide what may be applied.
+/// The node of a home that nobody runs, for what it would say by a clock that shows `now`, or by none.
+pub fn node_at_rest(home: &Home, now: Option<UnixTime>) -> anyhow::Result<Node> {
     let config = Config {
         role: Role::Device,
         policy: Some(home.state.policy()?),
         applied: home.deployment.current_version().and_then(|version| version.parse().ok()),
-        floor,
+        floor: home.floor()?,
         applies: true,
         has_origin: false,
         strategy: Strategy::default(),
@@ -184,17 +182,27 @@ pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
         caps: Caps::default(),
     };
     let mut node = Node::restore(config, home.chains()?, [0; 32]);
-    node.handle(Time::default(), Input::WallClock(now));
+    now.into_iter().for_each(|now| node.handle(Time::default(), Input::WallClock(now)));
+    Ok(node)
+}
+
+/// Applies the newest release that a home knows, if all of it is there; the home's node does not run.
+pub fn apply_offline(home: Home, now: UnixTime) -> anyhow::Result<Offline> {
+    let floor = home.floor()?;
+    // The rules of a running node decide what may be applied.
+    let node = node_at_rest(&home, Some(now))?;
     let listed = node.wanted().into_iter().next().with_context(|| match (node.trust().head(), node.school()) {
-        (None, _) => "no release is known yet; run the device until it has found a peer",
-        (_, Some(_)) => "the school assigns nothing to this device that its publisher lists",
-        (_, None) => "what is applied is newer than all that the publisher lists; wait for a newer release",
+        (None, _) => "no release is known yet; run the device until it has found a peer".to_owned(),
+        (_, Some(_)) => "the school assigns nothing to this device that its publisher lists".to_owned(),
+        (_, None) => idles(&node).unwrap_or_else(|| {
+            "what is applied is newer than all that the publisher lists; wait for a newer release".to_owned()
+        }),
     })?;
     let version = listed.path.version.to_string();
     match node.waits_for(&listed) {
-        Some(wait) if !wait.yields_to_a_person() => bail!("{version} {}", waits(wait)),
+        Some(wait) if !wait.yields_to_a_person() => bail!("{version} {}", waits(&node, wait)),
         Some(wait @ Wait::Stale(..)) => {
-            tracing::warn!("there may be a newer release than {version}: {}", waits(wait));
+            tracing::warn!("there may be a newer release than {version}: {}", waits(&node, wait));
         }
         _ => {}
     }

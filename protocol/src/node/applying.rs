@@ -3,11 +3,12 @@
 use super::Node;
 use crate::chain::Chain;
 use crate::id::Signer;
+use crate::listed::Listed;
 use crate::output::{Event, Output};
 use crate::time::UnixTime;
 use crate::trust::Freshness;
 use crate::trust::date::Date;
-use crate::update::{Listed, Stage, Update};
+use crate::update::{Stage, Update};
 
 const DAY_S: u64 = 86_400;
 

@@ -28,9 +28,7 @@ impl Node {
         let Some(request) = refresh.answered(source, role) else { return };
         let Some(bytes) = bytes else { return refresh.failed(&request, now) };
         match trust.offer(role, bytes) {
-            // A peer that claims news and has none is left alone for a while, lest it is asked for ever.
-            Ok(Accepted::AlreadyKnown) if source != Source::Origin => refresh.failed(&request, now),
-            Ok(Accepted::AlreadyKnown) => refresh.accepted(&request),
+            Ok(Accepted::AlreadyKnown) => refresh.known_already(&request, now),
             Ok(accepted @ (Accepted::New | Accepted::Disowned)) => {
                 refresh.accepted(&request);
                 if accepted == Accepted::Disowned {
@@ -39,7 +37,10 @@ impl Node {
                 }
                 self.outputs.push_back(Output::SaveTrust { signer, files: chain.files() });
                 match (role, signer, &mut self.chains.school) {
-                    (Role::Timestamp, ..) => self.judge_what_was_shown(signer),
+                    (Role::Timestamp, ..) => {
+                        self.judge_what_was_shown(signer);
+                        self.compare_with_origin(signer, source);
+                    }
                     (Role::Root, Signer::School, Some(school)) => school.forget_time(),
                     _ => {}
                 }
@@ -60,6 +61,16 @@ impl Node {
                     self.strike(peer, why);
                 }
             }
+        }
+    }
+
+    /// Nobody signs for a school but where its repository is: what peers know and that does not was signed before it was
+    /// restored from a copy.
+    fn compare_with_origin(&mut self, signer: Signer, source: Source) {
+        if let (true, Signer::School, Source::Peer(_)) = (self.config.has_origin, signer, source)
+            && let Some(version) = self.school().and_then(|school| school.chain.trust().timestamp_version())
+        {
+            self.outputs.push_back(Output::Event(Event::SchoolBehind { version }));
         }
     }
 

@@ -3,18 +3,32 @@
 use super::Node;
 use super::peers::holdings;
 use crate::bitmap::Bitmap;
+use crate::content::name::TargetPath;
 use crate::content::release::Release;
+use crate::content::version::Version;
 use crate::id::{ManifestId, PeerId};
 use crate::input::{ApplyFault, UploadOutcome, Verdict};
 use crate::limits::RELEASES_CARRIED_MAX;
+use crate::listed::Listed;
 use crate::mesh::{Role, Swarm};
 use crate::message::{Chunks, Message};
 use crate::node::Config;
 use crate::output::{Event, Output};
 use crate::school::{Assignment, Unfit};
 use crate::time::Time;
-use crate::update::{Listed, Stage, Update};
+use crate::update::{Stage, Update};
 use std::sync::Arc;
+
+/// Why a device has nothing to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Its publisher lists no release in its channel.
+    EmptyChannel,
+    /// Its publisher took back what it runs, and lists nothing newer for it.
+    Withdrawn(Version),
+    /// The newest release is one that nobody may go to who has run what this device has.
+    BelowFloor(TargetPath),
+}
 
 impl Node {
     /// Looks what this node should have now, once metadata is whole. What the publisher took back meanwhile, or the
@@ -78,15 +92,37 @@ impl Node {
                 && is_ahead
                 && *version < assignment.path.version
         };
-        let found = match fitting.iter().find(|listed| assignment.is(listed)) {
+        let between = fitting.iter().filter(|listed| lies_between(listed));
+        let waypoint = between.map(|listed| &listed.path).min_by_key(|path| &path.version);
+        let found = match (fitting.iter().find(|listed| assignment.is(listed)), waypoint) {
             _ if assignment.terms.is_none() => Err(Unfit::UnknownTerms),
-            None if Listed::all(self.trust()).any(|listed| assignment.is(&listed)) => Err(Unfit::OtherHardware),
-            None => Err(Unfit::NotListed),
-            Some(listed) if listed.custom.release_counter < *floor => Err(Unfit::BelowFloor),
-            Some(_) if fitting.iter().any(lies_between) => Err(Unfit::BehindWaypoint),
-            Some(listed) => Ok(listed.clone()),
+            (None, _) if Listed::all(self.trust()).any(|listed| assignment.is(&listed)) => Err(Unfit::OtherHardware),
+            (None, _) => Err(Unfit::NotListed),
+            (Some(listed), _) if listed.custom.release_counter < *floor => Err(Unfit::BelowFloor),
+            (Some(_), Some(waypoint)) => Err(Unfit::BehindWaypoint(waypoint.clone())),
+            (Some(listed), None) => Ok(listed.clone()),
         };
         Some((assignment, found))
+    }
+
+    /// Why there is nothing for this device to take, where a person could help.
+    pub fn idles(&self) -> Option<Idle> {
+        let Config { policy: Some(policy), floor, applied, .. } = &self.config else { return None };
+        self.trust().complete()?;
+        let listed: Vec<Listed> =
+            Listed::all(self.trust()).filter(|listed| listed.path.channel == policy.channel).collect();
+        let runs = |listed: &Listed| applied.as_ref() == Some(&listed.path.version);
+        let is_ahead = |listed: &Listed| applied.as_ref().is_none_or(|applied| *applied < listed.path.version);
+        let below =
+            |listed: &&Listed| policy.takes(listed) && is_ahead(listed) && listed.custom.release_counter < *floor;
+        let skipped = listed.iter().filter(below).max_by_key(|listed| &listed.path.version);
+        match applied {
+            None if listed.is_empty() => Some(Idle::EmptyChannel),
+            // What it should run the school says, and why it does not.
+            _ if self.school().is_some() || self.wanted().iter().any(is_ahead) => None,
+            Some(applied) if !listed.iter().any(runs) => Some(Idle::Withdrawn(applied.clone())),
+            _ => skipped.map(|listed| Idle::BelowFloor(listed.path.clone())),
+        }
     }
 
     /// A release takes the place of those of its channel that this node should not have any more.

@@ -3,12 +3,16 @@ use crate::chain::Chains;
 use crate::id::{ManifestId, Signer};
 use crate::input::Input;
 use crate::mesh::{Caps, Strategy};
-use crate::node::{Config, Node, Wait};
+use crate::message::{Hello, Message};
+use crate::node::{Config, Idle, Node, Wait};
+use crate::output::Output;
 use crate::policy::{Custom, Policy};
 use crate::time::Span;
 use crate::trust::sample::{SIGNED_AT, Sample, secret_key};
 use crate::trust::stated_time::state_time;
+use crate::trust::{ClockFault, Freshness};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const OLD: &str = "os/tree_1.0.manifest";
 const NEW: &str = "os/tree_2.0.manifest";
@@ -144,10 +148,17 @@ fn device(publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str
 
 fn device_of(group: &str, publisher: &Sample, school: &Sample, floor: u64, hardware: Option<&str>, day: i64) -> Node {
     let policy = Policy { hardware: hardware.map(|id| id.parse().unwrap()), ..Policy::new("os".parse().unwrap()) };
+    let school = School::new(Chain::new(Signer::School, school.trusted()), Some(group.parse().unwrap()));
+    let mut node = device_by(policy, Some("1.5"), floor, publisher, Some(school));
+    node.handle(Time(0), Input::WallClock(UnixTime(SIGNED_AT.0 + day * DAY_S)));
+    node
+}
+
+fn device_by(policy: Policy, applied: Option<&str>, floor: u64, publisher: &Sample, school: Option<School>) -> Node {
     let config = Config {
         role: mesh::Role::Device,
         policy: Some(policy),
-        applied: Some("1.5".parse().unwrap()),
+        applied: applied.map(|version| version.parse().unwrap()),
         floor,
         applies: true,
         has_origin: false,
@@ -156,10 +167,7 @@ fn device_of(group: &str, publisher: &Sample, school: &Sample, floor: u64, hardw
         caps: Caps::default(),
     };
     let publisher = Chain::new(Signer::Publisher, publisher.trusted());
-    let school = School::new(Chain::new(Signer::School, school.trusted()), Some(group.parse().unwrap()));
-    let mut node = Node::restore(config, Chains { publisher, school: Some(Box::new(school)) }, [0; 32]);
-    node.handle(Time(0), Input::WallClock(UnixTime(SIGNED_AT.0 + day * DAY_S)));
-    node
+    Node::restore(config, Chains { publisher, school: school.map(Box::new) }, [0; 32])
 }
 
 /// What is assigned: the version that the device should have, or why it should not.
@@ -191,7 +199,10 @@ fn a_school_chooses_among_what_the_publisher_lists_for_this_hardware() {
     assert_eq!(outcome(&device(&of_xo_4, &forward, 0, Some("xo-4"), 0)), Ok("2.0".to_owned()));
     // What the publisher lets nobody pass by the school has to assign first.
     let behind = says(&[("os/tree_1.7.manifest", json!({ "required": true })), (NEW, json!({}))]);
-    assert_eq!(outcome(&device(&behind, &forward, 0, None, 0)), Err(Unfit::BehindWaypoint));
+    assert_eq!(
+        outcome(&device(&behind, &forward, 0, None, 0)),
+        Err(Unfit::BehindWaypoint("os/tree_1.7.manifest".parse().unwrap()))
+    );
     let others = says(&[("os/tree_1.7.manifest", json!({ "required": true, "hardware": ["xo-4"] })), (NEW, json!({}))]);
     assert_eq!(outcome(&device(&others, &forward, 0, None, 0)), Ok("2.0".to_owned()));
     let passed = says(&[("os/tree_1.5.manifest", json!({ "required": true })), (NEW, json!({}))]);
@@ -222,4 +233,50 @@ fn terms_and_freshness_decide_when() {
     assert!(!is_stale(waits(NEW, grace(), 96)));
     assert!(is_stale(waits(NEW, grace(), 97)));
     assert!(is_stale(waits(OLD, grace(), 96)), "grace is for going forward");
+}
+
+#[test]
+fn a_device_that_has_nothing_to_take_tells_why() {
+    const RUNS: &str = "os/tree_1.5.manifest";
+    let policy = || Policy::new("os".parse().unwrap());
+    let idles = |publisher: &Sample, floor: u64| device_by(policy(), Some("1.5"), floor, publisher, None).idles();
+    let counted = |release_counter: u64| json!({ "release_counter": release_counter });
+    assert_eq!(idles(&says(&[(RUNS, json!({})), (NEW, json!({}))]), 0), None, "there is something newer");
+    assert_eq!(idles(&says(&[(RUNS, json!({}))]), 0), None, "it runs the newest");
+    assert_eq!(idles(&says(&[(OLD, json!({}))]), 0), Some(Idle::Withdrawn("1.5".parse().unwrap())));
+    assert_eq!(idles(&says(&[(OLD, json!({})), (NEW, json!({}))]), 0), None, "withdrawn, and there is something newer");
+    let below = says(&[(RUNS, counted(2)), (NEW, counted(1))]);
+    assert_eq!(idles(&below, 2), Some(Idle::BelowFloor(NEW.parse().unwrap())));
+    let misspelled = Policy::new("so".parse().unwrap());
+    assert_eq!(device_by(misspelled, None, 0, &below, None).idles(), Some(Idle::EmptyChannel));
+    assert_eq!(device_by(policy(), None, 0, &below, None).idles(), None, "a newcomer");
+}
+
+#[test]
+fn a_server_whose_clock_was_ahead_when_it_signed_is_named_and_not_the_device() {
+    const SERVER: PeerId = PeerId(1);
+    let said = says(&[]);
+    let mut node = device(&said, &said, 0, None, -1);
+    let is_before = |node: &Node| {
+        let freshness = node.freshness(Signer::School);
+        matches!(freshness, Some(Freshness::TimeUnverified(ClockFault::Behind { .. })))
+    };
+    assert!(is_before(&node));
+    assert_eq!(node.timekeeper(Signer::School), Timekeeper::Device);
+    node.handle(Time(1), Input::PeerConnected(SERVER));
+    let hello = Message::Hello(Hello { features: 0, repository: said.trusted().repository(), role: mesh::Role::Seed });
+    for message in [hello.clone(), hello.about(Signer::School)] {
+        node.handle(Time(1), Input::Message { from: SERVER, message: Arc::new(message) });
+    }
+    let asks = std::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
+        Output::Send { message: Message::WantTime(nonce), .. } => Some(nonce),
+        _ => None,
+    });
+    let nonce = Nonce::try_from(&asks.unwrap()[..]).unwrap();
+    // The server's clock is right again, and it states the same time as the device's own clock.
+    let stated = state_time(&nonce, UnixTime(SIGNED_AT.0 - DAY_S), &[&secret_key(said.timestamp_keys[0])]);
+    node.handle(Time(1), Input::Message { from: SERVER, message: Arc::new(Message::Time(stated.into())) });
+    assert!(is_before(&node));
+    assert_eq!(node.timekeeper(Signer::School), Timekeeper::Server);
+    assert_eq!(node.timekeeper(Signer::Publisher), Timekeeper::Device, "its own clock is what counts there");
 }

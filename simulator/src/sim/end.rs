@@ -5,6 +5,7 @@ use crate::check::{Check, Ledger};
 use crate::host::{Behaviour, Host};
 use crate::outcome::Outcome;
 use crate::scenario::HostId;
+use crate::workload::School;
 use protocol::trust::{Head, TrustedSet};
 use std::io;
 
@@ -22,7 +23,9 @@ impl Sim<'_> {
 
     pub(super) fn is_done(&self) -> bool {
         let (newest, head) = (self.publisher.newest(), self.newest_head());
-        let agree = || self.must_agree().all(|host| host.trust().and_then(TrustedSet::head) == head);
+        let said = self.school.as_ref().and_then(School::head);
+        let is_current = |host: &Host| host.trust().and_then(TrustedSet::head) == head && host.school_head() == said;
+        let agree = || self.must_agree().all(is_current);
         // Whoever has applied what was withdrawn since stays there.
         let converged = || self.must_converge().all(|host| host.applied() >= newest) && agree();
         // Unless the first of them knows of a contradiction they all have to converge. Most often one has not yet, and
@@ -92,6 +95,7 @@ impl Sim<'_> {
         }
         for host in self.must_agree().filter(|host| host.applied() >= newest || host.id == HostId::SEED) {
             check.current(self.now, host.id, host.trust().and_then(TrustedSet::head), head);
+            check.current(self.now, host.id, host.school_head(), self.school.as_ref().and_then(School::head));
         }
     }
 

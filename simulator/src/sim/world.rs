@@ -5,7 +5,7 @@ use crate::host::Task;
 use crate::maxmin::FlowId;
 use crate::network::{Parcel, State};
 use crate::outcome::Spread;
-use crate::scenario::HostId;
+use crate::scenario::{AssignmentPlan, HostId};
 use protocol::bitmap::Bitmap;
 use protocol::id::{PeerId, Signer};
 use protocol::input::{Input, UploadOutcome};
@@ -23,6 +23,14 @@ impl Sim<'_> {
             World::Withdraw(number) => {
                 self.publisher.withdraw(&self.scenario.withdrawals[number].version, self.now);
                 self.give(HostId::SEED, Input::OriginChanged(Signer::Publisher));
+            }
+            World::Assign(number) => {
+                let AssignmentPlan { version, forged, .. } = &self.scenario.assignments[number];
+                let release = self.publisher.published().iter().find(|release| release.version == *version);
+                if let (Some(school), Some(release)) = (&mut self.school, release) {
+                    school.assign(release, *forged, self.now);
+                }
+                self.give(HostId::SEED, Input::OriginChanged(Signer::School));
             }
             World::Rotate(number) => {
                 self.publisher.rotate(&self.scenario.rotations[number].keys, self.now);

@@ -27,6 +27,11 @@ impl Difference<'_> {
         self.what.iter().any(|what| what.contains(words))
     }
 
+    /// Whether a file says another version than it should, or is named by one.
+    fn version_was_set(&self) -> bool {
+        self.was_done("version = ") || self.was_done("is named as version")
+    }
+
     /// Whether they refused, for a reason with these words, what we did not.
     fn they_refused(&self, words: &str) -> bool {
         let refused = match self.path {
@@ -85,10 +90,25 @@ pub const KNOWN: &[Known] = &[
         name: "a version that they have already, with another hash: they keep what they have, we look for the other",
         explains: |difference| {
             let other = ["is a file which says version", "are not those of", "was offered where version", "missing"];
+            let of_the_other = ["is not signed as it must be", " back from version ", "cannot be read"];
+            let kept_it = difference.version_was_set() && difference.theirs.refused.is_none();
+            let refused = |words: &[&str]| words.iter().any(|words| difference.we_refused(words));
             difference.step > 0
                 && difference.path.is_none()
                 && difference.ours.trusted == difference.theirs.trusted
-                && other.iter().any(|words| difference.we_refused(words))
+                && (refused(&other) || (kept_it && refused(&of_the_other)))
+        },
+    },
+    Known {
+        name: "a file that is named as before: they ask for it anew, and it is another or gone, and we have it",
+        explains: |difference| {
+            let gone = ["not found", "does not match snapshot pin", "IntegrityMismatch"];
+            difference.step > 0
+                && difference.path.is_none()
+                && difference.ours.refused.is_none()
+                && difference.ours.trusted == difference.theirs.trusted
+                && difference.version_was_set()
+                && gone.iter().any(|words| difference.they_refused(words))
         },
     },
     Known {
@@ -105,6 +125,13 @@ pub const KNOWN: &[Known] = &[
             difference.root_changed && difference.was_refused && back
         },
     },
+    Known {
+        name: "a root that was there before, in the place of the next: as good as none to us, they refuse the refresh",
+        explains: |difference| {
+            let same_root = difference.ours.trusted.0 == difference.theirs.trusted.0;
+            same_root && difference.was_done(".root.json is ") && difference.they_refused("BadRootVersion")
+        },
+    },
     // Where a search leads.
     Known {
         name: "a delegated role that the snapshot does not name: the search ends, and with them it goes on",
@@ -113,7 +140,8 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "a delegated role whose file cannot be followed: to us all of it says nothing, they follow the rest of it",
         explains: |difference| {
-            difference.is_silent && difference.path.is_some_and(|path| difference.ours.found[path].is_ok())
+            // What the search then comes to elsewhere may be an error too.
+            difference.is_silent && difference.path.is_some()
         },
     },
     Known {

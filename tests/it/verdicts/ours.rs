@@ -2,15 +2,20 @@
 
 use super::{Target, Verdict};
 use protocol::time::UnixTime;
+use protocol::trust::delegation::Sought;
 use protocol::trust::envelope::Envelope;
 use protocol::trust::metadata::Targets;
-use protocol::trust::{Freshness, Need, Rejection, Resolution, Role, TrustedSet};
+use protocol::trust::{Accepted, Freshness, Need, Rejection, Resolution, Role, TrustedSet};
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 use tests::forger::history::{NOW_S, Served};
 
 /// A client with our verifier.
 pub struct Ours {
     set: TrustedSet,
+    /// The file of each role that was taken last.
+    taken: BTreeMap<Role, Arc<Vec<u8>>>,
 }
 
 /// The file that was refused, and why.
@@ -18,7 +23,7 @@ type Refused = (String, String);
 
 impl Ours {
     pub fn new(root: &[u8]) -> Result<Ours, String> {
-        TrustedSet::from_root(root).map(|set| Ours { set }).map_err(|why| in_words(&why))
+        TrustedSet::from_root(root).map(|set| Ours { set, taken: BTreeMap::new() }).map_err(|why| in_words(&why))
     }
 
     pub fn set(&self) -> &TrustedSet {
@@ -34,7 +39,7 @@ impl Ours {
 
     /// How fresh the newest set is, if all of it is served.
     pub fn freshness(&self, served: &Served) -> Option<Freshness> {
-        let mut whole = Ours { set: self.set.clone() };
+        let mut whole = Ours { set: self.set.clone(), taken: BTreeMap::new() };
         while let Some(need) = whole.set.needs().into_iter().next() {
             whole.take(&need, served).ok()?;
         }
@@ -47,7 +52,10 @@ impl Ours {
         while let Some(version) = self.set.root().version.checked_add(1) {
             let next = Role::Root.file_name(Some(version));
             let Some(bytes) = served.get(&next) else { break };
-            self.set.offer(&Role::Root, bytes).map_err(|why| (next, in_words(&why)))?;
+            // One that was there before is as good as none.
+            if self.set.offer(&Role::Root, bytes).map_err(|why| (next, in_words(&why)))? == Accepted::AlreadyKnown {
+                break;
+            }
         }
         self.take(&Need { role: Role::Timestamp, version: None, bytes_max: 0 }, served)?;
         while let Some(need) = self.set.needs().into_iter().find(|need| need.role <= Role::Targets) {
@@ -72,18 +80,28 @@ impl Ours {
         let name = need.role.file_name(need.version.filter(|_| self.set.root().body.consistent_snapshot));
         let Some(bytes) = served.get(&name) else { return Err((name, "missing".to_owned())) };
         match self.set.offer(&need.role, bytes) {
+            Ok(_) => {
+                self.taken.insert(need.role.clone(), bytes.clone());
+                Ok(())
+            }
             // The first timestamp of two is kept.
-            Ok(_) | Err(Rejection::Equivocation { .. }) => Ok(()),
+            Err(Rejection::Equivocation { .. }) => Ok(()),
             Err(why) => Err((name, in_words(&why))),
         }
     }
-}
 
-/// Whether a delegated role's file is among these that is a targets file and cannot be followed.
-pub fn is_silent(served: &Served) -> bool {
-    let top_level = ["root.json", "timestamp.json", "snapshot.json", "targets.json"];
-    let mut delegated = served.iter().filter(|(name, _)| !top_level.iter().any(|top| name.ends_with(top)));
-    delegated.any(|(_, bytes)| Envelope::<Targets>::parse(bytes).is_err())
+    /// Whether somebody delegates this path to a role whose file was taken, and cannot be followed.
+    pub fn is_silent_about(&self, path: &str) -> bool {
+        let roles = self.taken.iter().filter(|(role, _)| matches!(role, Role::Targets | Role::Delegated(_)));
+        let (can_be_followed, silent): (Vec<_>, Vec<_>) =
+            roles.map(|(role, bytes)| (role, Envelope::<Targets>::parse(bytes))).partition(|(_, file)| file.is_ok());
+        let files = can_be_followed.iter().filter_map(|(_, file)| file.as_ref().ok());
+        let mut delegated = files.flat_map(|file| &file.signed.body.delegations).flat_map(|it| &it.roles);
+        delegated.any(|to| {
+            let is_silent = silent.iter().any(|(role, _)| **role == Role::from_name(&to.name));
+            is_silent && to.may_name(&mut Sought::new(path))
+        })
+    }
 }
 
 fn in_words(why: &Rejection) -> String {

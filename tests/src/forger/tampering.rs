@@ -116,7 +116,8 @@ fn change_signatures(document: &mut Document, choices: &mut Choices) -> String {
         return did.to_owned();
     }
     let mut signatures = document.signatures();
-    let did = match choices.below(9) {
+    // What was done before may have left none to change.
+    let did = match if signatures.is_empty() { 8 } else { choices.below(9) } {
         0 => {
             signatures.extend(signatures.first().cloned());
             "a signature twice"
@@ -247,6 +248,19 @@ fn change_files(steps: &mut Vec<Served>, at: usize, choices: &mut Choices) -> St
         _ => {
             let did = steps[at].get_mut(&name).map(|bytes| change_text(Arc::make_mut(bytes), choices));
             format!("{name}: {}", did.unwrap_or_default())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_nobody_signed_any_more_is_tampered_with_too() {
+        for choice in 0..=u8::MAX {
+            let mut document = Document::new(json!({}), &[]);
+            change_signatures(&mut document, &mut Choices::Given(&[12, choice]));
         }
     }
 }

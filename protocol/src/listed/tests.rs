@@ -8,7 +8,7 @@ use crate::input::{Input, VerifiedDocument};
 use crate::mesh;
 use crate::node::{Config, Node};
 use crate::policy::HardwareId;
-use crate::time::UnixTime;
+use crate::time::{Time, UnixTime};
 use crate::trust::Role;
 use crate::trust::date::Date;
 use crate::trust::envelope::Signed;
@@ -17,6 +17,7 @@ use crate::trust::sign::{SecretKey, sign};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const MATURITIES: [Maturity; 4] = [Maturity::Alpha, Maturity::Beta, Maturity::Rc, Maturity::Stable];
 
