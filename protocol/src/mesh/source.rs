@@ -126,7 +126,8 @@ impl Source {
             return WINDOW_CHUNKS_UNKNOWN;
         }
         let bytes = self.rate_bytes_per_s.saturating_mul(PIPELINE.0) / 1_000_000;
-        let chunks = u32::try_from(bytes / u64::from(CHUNK_BYTES_AVERAGE)).unwrap_or(WINDOW_CHUNKS_MAX);
+        // Rounded up: whoever delivers more than a chunk in this span is asked for the next before it has sent one.
+        let chunks = u32::try_from(bytes.div_ceil(u64::from(CHUNK_BYTES_AVERAGE))).unwrap_or(WINDOW_CHUNKS_MAX);
         chunks.clamp(WINDOW_CHUNKS_MIN, WINDOW_CHUNKS_MAX)
     }
 
