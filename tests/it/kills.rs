@@ -9,9 +9,14 @@ use super::trees::{self, noise};
 use node::status::ReleaseStatus;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const KILLS: u32 = 20;
+/// How long a life that is killed while it fetches lasts at most once there is a place for the release, in
+/// milliseconds. The rate is such that a fetch takes ten times as long on any machine.
+const LIFE_MS: u64 = 400;
+const SLOW: &str = "50Mbit";
+const FAST: &str = "10Gbit";
 /// What a kill may cost: a batch that is not durable yet, and the chunks that wait to be written.
 const LOST_BYTES_MAX: u64 = 16 * 1024 * 1024 + 32 * 256 * 1024;
 
@@ -33,12 +38,15 @@ struct Victim<'a> {
     trees: Vec<(String, PathBuf)>,
     /// The most bytes of the newest release that a life has reported as held.
     held_bytes: u64,
+    /// How fast it fetches, as `--download-max` takes it.
+    download_max: &'static str,
 }
 
 impl Victim<'_> {
     /// Another life.
     fn live(&self) -> Process {
-        self.class.laptop("victim", &self.peers)
+        let options = ["--listen", "127.0.0.1:0", "--no-mdns", "--download-max", self.download_max];
+        self.class.laptop_with("victim", &options, &self.peers)
     }
 
     /// Kills it, and checks what it leaves behind. Returns whether the newest release is applied.
@@ -108,10 +116,7 @@ fn killed_at_twenty_moments_of_a_fetch_and_an_apply() {
     let published = class.publish(&tree, "1.0");
     let school = class.school();
     let mut ann = class.laptop("ann", &[school.address]);
-    let started = Instant::now();
     ann.until_applied("1.0");
-    // A part of what the whole takes on this machine.
-    let span_ms = u64::try_from(started.elapsed().as_millis()).unwrap() / 10;
 
     let mut moments = Moments(7);
     let mut victim = Victim {
@@ -119,6 +124,7 @@ fn killed_at_twenty_moments_of_a_fetch_and_an_apply() {
         peers: vec![school.address, ann.address],
         trees: vec![("1.0".to_owned(), tree.clone())],
         held_bytes: 0,
+        download_max: SLOW,
     };
     let mut while_fetching = 0;
     for kill in 0..KILLS {
@@ -129,7 +135,7 @@ fn killed_at_twenty_moments_of_a_fetch_and_an_apply() {
         } else {
             life.until_note("is here whole");
         }
-        life.listen_for(moments.next(span_ms));
+        life.listen_for(moments.next(LIFE_MS));
         if victim.dies(life) {
             break;
         }
@@ -158,6 +164,7 @@ fn killed_at_twenty_moments_around_the_switch_between_two_releases() {
         peers: vec![school.address],
         trees: vec![("1".to_owned(), trees[0].clone())],
         held_bytes: 0,
+        download_max: FAST,
     };
     victim.live().until_applied("1");
     let mut moments = Moments(99);
