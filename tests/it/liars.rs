@@ -77,7 +77,10 @@ fn wrong_chunk(release: ManifestId, index: u32) -> Say {
 
 fn chunk(release: ManifestId, index: u32, payload: Vec<u8>) -> Say {
     let wire_bytes = u32::try_from(payload.len()).unwrap();
-    Say::Chunk(OutgoingChunk { header: ChunkHeader { release, index, encoding: Encoding::Raw, wire_bytes }, payload })
+    Say::Chunk(OutgoingChunk {
+        header: ChunkHeader { release, index, encoding: Encoding::Raw, wire_bytes },
+        payload: payload.into(),
+    })
 }
 
 fn say(message: Message) -> Vec<Say> {
@@ -209,7 +212,7 @@ fn a_chunk_header_that_promises_a_gigabyte_ends_the_connection() {
         Happening::Opened(_) => {
             let mut says = manners.answer(happening);
             let header = ChunkHeader { release, index: 0, encoding: Encoding::Zstd, wire_bytes: 1 << 30 };
-            says.push(Say::Chunk(OutgoingChunk { header, payload: vec![0; 100] }));
+            says.push(Say::Chunk(OutgoingChunk { header, payload: vec![0; 100].into() }));
             says
         }
         other => manners.answer(other),

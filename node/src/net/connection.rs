@@ -47,8 +47,8 @@ impl PeerHandle {
 pub struct OutgoingChunk {
     /// What stands before the payload.
     pub header: ChunkHeader,
-    /// The encoded chunk.
-    pub payload: Vec<u8>,
+    /// The encoded chunk, which may be on its way to others too.
+    pub payload: Arc<Vec<u8>>,
 }
 
 /// Starts the tasks of a connection whose lanes are open, and returns the handle that speaks to them.

@@ -2,6 +2,7 @@
 
 use super::Done;
 use super::documents::Documents;
+use super::lately::Lately;
 use crate::deploy::Tree;
 use crate::net::OutgoingChunk;
 use crate::repository::Repository;
@@ -76,6 +77,7 @@ pub enum LenderJob {
 pub struct Lender {
     shelf: Shelf,
     encoder: Encoder,
+    lately: Lately,
     encoded: VecDeque<Encoded>,
     /// What the node asked for last.
     asked: VecDeque<DocumentId>,
@@ -121,7 +123,14 @@ impl Lender {
     }
 
     fn new(shelf: Shelf, done: mpsc::UnboundedSender<Done>) -> Self {
-        Self { shelf, encoder: Encoder::new(CHUNK_LEVEL), encoded: VecDeque::new(), asked: VecDeque::new(), done }
+        Self {
+            shelf,
+            encoder: Encoder::new(CHUNK_LEVEL),
+            lately: Lately::default(),
+            encoded: VecDeque::new(),
+            asked: VecDeque::new(),
+            done,
+        }
     }
 
     /// Works until nobody can ask any more.
@@ -151,6 +160,7 @@ impl Lender {
                 }
                 LenderJob::Forget(release) => {
                     self.shelf.forget(release);
+                    self.lately.forget(release);
                     None
                 }
                 LenderJob::Tidy(trees) => {
@@ -165,28 +175,8 @@ impl Lender {
     }
 
     fn chunk(&mut self, to: PeerId, release: ManifestId, index: u32) -> Done {
-        let chunk = match &mut self.shelf {
-            Shelf::Device { lent, .. } => lent.get_mut(&release).and_then(|lent| {
-                let chunk = lent.tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
-                if lent.incompressible.contains(index) {
-                    return Some((Encoding::Raw, chunk.into_plain()));
-                }
-                let (encoding, payload) = self.encoder.encode(chunk.into_plain());
-                Some((encoding, payload.into_owned()))
-            }),
-            // As it lies in the pack, but checked: devices would ban a seed for what its disk did.
-            Shelf::Seed { repository, releases, .. } => releases.get(&release).and_then(|release| {
-                let wanted = release.chunks()[index as usize];
-                let stored = repository.read(&wanted.id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
-                let plain = decode(stored.encoding, &stored.wire, wanted.bytes).ok();
-                if plain.is_none_or(|plain| VerifiedChunk::verify(wanted, plain).is_err()) {
-                    tracing::warn!("chunk {} is damaged in the repository; publish its tree again", wanted.id);
-                    return None;
-                }
-                Some((stored.encoding, stored.wire))
-            }),
-        };
-        match chunk {
+        let Self { shelf, encoder, lately, .. } = self;
+        match lately.lend(release, index, || shelf.chunk(release, index, encoder)) {
             Some((encoding, payload)) => {
                 let wire_bytes = u32::try_from(payload.len()).expect("no encoding is longer than a chunk");
                 Done::Send(to, OutgoingChunk { header: ChunkHeader { release, index, encoding, wire_bytes }, payload })
@@ -265,6 +255,32 @@ impl Lender {
 }
 
 impl Shelf {
+    /// A chunk from the disk, checked, in the form in which it goes out.
+    fn chunk(&mut self, release: ManifestId, index: u32, encoder: &mut Encoder) -> Option<(Encoding, Vec<u8>)> {
+        match self {
+            Shelf::Device { lent, .. } => {
+                let lent = lent.get_mut(&release)?;
+                let chunk = lent.tree.read(index).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                if lent.incompressible.contains(index) {
+                    return Some((Encoding::Raw, chunk.into_plain()));
+                }
+                let (encoding, payload) = encoder.encode(chunk.into_plain());
+                Some((encoding, payload.into_owned()))
+            }
+            // As it lies in the pack, but checked: devices would ban a seed for what its disk did.
+            Shelf::Seed { repository, releases, .. } => {
+                let wanted = releases.get(&release)?.chunks()[index as usize];
+                let stored = repository.read(&wanted.id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let plain = decode(stored.encoding, &stored.wire, wanted.bytes).ok();
+                if plain.is_none_or(|plain| VerifiedChunk::verify(wanted, plain).is_err()) {
+                    tracing::warn!("chunk {} is damaged in the repository; publish its tree again", wanted.id);
+                    return None;
+                }
+                Some((stored.encoding, stored.wire))
+            }
+        }
+    }
+
     /// A document that may be here already, unchecked.
     fn read(&mut self, document: &Document) -> Option<Arc<Vec<u8>>> {
         match self {

@@ -9,6 +9,7 @@
 pub mod documents;
 pub mod home;
 mod keeper;
+mod lately;
 mod lender;
 pub mod state;
 

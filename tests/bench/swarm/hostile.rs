@@ -146,7 +146,7 @@ impl Hostile {
 
 fn wrong_chunk(release: ManifestId, index: u32) -> Say {
     let header = ChunkHeader { release, index, encoding: Encoding::Raw, wire_bytes: WRONG_BYTES };
-    Say::Chunk(OutgoingChunk { header, payload: vec![0x5a; WRONG_BYTES as usize] })
+    Say::Chunk(OutgoingChunk { header, payload: vec![0x5a; WRONG_BYTES as usize].into() })
 }
 
 async fn stdin_ends() {
