@@ -16,11 +16,11 @@ impl Bitmap {
 
     /// The set of all indexes below `len`.
     pub fn full(len: u32) -> Self {
-        let mut bitmap = Self::new(len);
-        (0..len).for_each(|index| {
-            bitmap.insert(index);
-        });
-        bitmap
+        let mut words: Box<[u64]> = vec![u64::MAX; (len as usize).div_ceil(64)].into();
+        if let Some(last) = words.last_mut().filter(|_| !len.is_multiple_of(64)) {
+            *last = (1 << (len % 64)) - 1;
+        }
+        Self { words, len, count: len }
     }
 
     /// How many indexes there could be.

@@ -3,9 +3,9 @@
 //! The contract with its driver: hand every input in with the time at which it happened, in order;
 //! after each, take outputs until there are none, and carry them out; come back no later than
 //! [`Node::next_wakeup`]. The node never fails and never panics on what a peer sent; a panic is a bug.
-//! This file takes inputs in, and tells what follows from the new state; `peers`, `metadata` and
-//! `releases` beneath it dispatch what happened. Decisions are made in the wings, in `refresh`, `fetch`
-//! and `update`.
+//! This file takes inputs in, and tells what follows from the new state; `peers`, `metadata`,
+//! `equivocation`, `releases` and `applying` beneath it dispatch what happened. Decisions are made in the wings, in
+//! `refresh`, `fetch` and `update`.
 
 mod applying;
 mod equivocation;

@@ -69,6 +69,17 @@ fn the_same_rng_seed_repeats_the_run_and_another_does_not() {
     assert_ne!(first, other);
 }
 
+#[test]
+fn time_is_up_while_chunks_are_on_their_way() {
+    let whole = classroom(5, &release("1.0", 0, 400, 0));
+    for tenths in 1..40 {
+        let until = Span::from_millis(100 * tenths);
+        let outcome = run(&Scenario { until, ..whole.clone() }, 7);
+        let about_bytes = outcome.violations.iter().any(|violation| format!("{violation:?}").contains("conserved"));
+        assert!(!about_bytes, "{tenths}: {:?}", outcome.violations);
+    }
+}
+
 /// Runs that must come out the same in debug and release builds and on every machine. After a change of
 /// the protocol: `UPDATE_EXPECT=1 cargo test -p simulator golden`.
 #[test]

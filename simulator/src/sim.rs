@@ -149,6 +149,8 @@ impl<'a> Sim<'a> {
         let mut until = Time::default() + self.scenario.until;
         while let Some((at, event)) = self.queue.pop() {
             if at > until {
+                // It may be a chunk that is still on its way.
+                self.queue.push(at, event);
                 self.now = until;
                 break;
             }

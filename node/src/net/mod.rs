@@ -132,6 +132,7 @@ pub struct Network {
     opening: BTreeMap<ConnectionId, Opening>,
     connections: BTreeMap<PeerId, Connection>,
     numbered: u64,
+    peers_max: usize,
     reports: Reports,
     happenings: mpsc::Receiver<Happening>,
     chunks: mpsc::Receiver<Happening>,
@@ -170,6 +171,7 @@ impl Network {
             opening: BTreeMap::new(),
             connections: BTreeMap::new(),
             numbered: 0,
+            peers_max,
             reports: Reports { happenings: happening_sender, chunks: chunk_sender },
             happenings,
             chunks,
@@ -376,6 +378,10 @@ impl Network {
                 return;
             }
             self.disconnect(other);
+        }
+        if !opening.dialled && self.connections.len() >= self.peers_max {
+            self.swarm.close_connection(id);
+            return;
         }
         self.numbered += 1;
         let peer = PeerId(self.numbered);

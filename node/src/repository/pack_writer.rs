@@ -97,7 +97,10 @@ impl<'a> PackWriter<'a> {
 
     fn close(&mut self) -> Result<(), PackError> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let (name, rows) = open.close(&self.repository.path.join("packs"))?;
+        let path = open.path.clone();
+        let closed = open.close(&self.repository.path.join("packs"));
+        // On a full disk, where its last sync fails, it would take up room that is needed.
+        let (name, rows) = closed.inspect_err(|_| drop(fs::remove_file(path)))?;
         self.repository.take_up(name, rows);
         self.written.packs += 1;
         self.write_list()

@@ -43,6 +43,11 @@ impl Documents {
         (found == id).then_some(bytes)
     }
 
+    /// Whether there is a file of this document.
+    pub fn has(&self, id: DocumentId) -> bool {
+        self.path(id).exists()
+    }
+
     /// Keeps a document, durably.
     pub fn write(&self, id: DocumentId, bytes: &[u8]) -> io::Result<()> {
         durable::write(&self.path(id), bytes)

@@ -25,6 +25,7 @@ const BATCH_AGE: Duration = Duration::from_millis(25);
 /// On a slow disk a batch waits for twice as long as the last sync took, so that a device spends at most a
 /// third of its time in syncs; but peers need never wait longer than this to hear of a chunk.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(2);
+
 /// Something for the keeper to do.
 #[derive(Debug)]
 pub enum KeeperJob {
@@ -135,12 +136,12 @@ impl Keeper {
         }
     }
 
-    /// A place for the release, with what older trees hold of it. Returns what is there, and whether it
-    /// is the applied release.
     pub(super) fn raise_floor(&mut self, floor: u64) -> anyhow::Result<()> {
         Ok(self.home.raise_floor(floor)?)
     }
 
+    /// A place for the release, with what older trees hold of it. Returns what is there, and whether it
+    /// is the applied release.
     pub(super) fn prepare(&mut self, release: Arc<Release>) -> anyhow::Result<(Bitmap, bool)> {
         self.staged = None;
         let name = deploy::tree_name(&release);

@@ -17,14 +17,15 @@ use protocol::limits::DOCUMENT_SLICE_BYTES_MAX;
 use protocol::message::{ChunkHeader, Message, Slice, WantDocument};
 use protocol::output::Document;
 use std::collections::{BTreeMap, VecDeque};
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::mpsc as threads;
 use tokio::sync::mpsc;
 
 /// zstd level at which a device compresses chunks for its peers: the fastest, as they wait for it.
 const CHUNK_LEVEL: i32 = 1;
-/// Encoded documents kept for the next asker; a class asks for the same two.
-const ENCODED_DOCUMENTS_MAX: usize = 4;
+/// Encoded documents kept for the next asker: a class asks for the same two, against the releases that it has.
+const ENCODED_DOCUMENTS_MAX: usize = 8;
 /// Documents that a seed keeps in memory, against which newer ones are thin: of the last few releases.
 const SEED_DOCUMENTS_MAX: usize = 16;
 /// Documents that are never dropped because the node asked for them last: of the newest release it knows,
@@ -87,8 +88,6 @@ pub struct Lender {
 /// A document ready to be sent, slice by slice.
 struct Encoded {
     id: DocumentId,
-    /// What the asker has; the same as `base` unless that is not here.
-    asked_base: Option<DocumentId>,
     base: Option<DocumentId>,
     bytes: Arc<[u8]>,
 }
@@ -204,19 +203,24 @@ impl Lender {
         id: DocumentId,
         base: Option<DocumentId>,
     ) -> Option<(Option<DocumentId>, Arc<[u8]>)> {
-        let asked_base = base;
-        if let Some(known) = self.encoded.iter().find(|known| (known.id, known.asked_base) == (id, asked_base)) {
-            return Some((known.base, known.bytes.clone()));
+        // Bases that are made up, or of no help, must not have it encoded again and again.
+        let is_alike = |base: &DocumentId| *base != id && discriminant(base) == discriminant(&id);
+        let base = base.filter(|base| is_alike(base) && self.shelf.has(*base));
+        if let Some(at) = self.encoded.iter().position(|known| (known.id, known.base) == (id, base)) {
+            let known = self.encoded.remove(at)?;
+            let bytes = known.bytes.clone();
+            self.encoded.push_front(known);
+            return Some((base, bytes));
         }
         let plain = self.shelf.document(id)?;
-        let base = base.and_then(|base| Some((base, self.shelf.document(base)?)));
-        let base_bytes = base.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let bytes: Arc<[u8]> = encode_document(&plain, base_bytes)
+        // A base that is spoilt is as good as none.
+        let base_bytes = base.and_then(|base| self.shelf.document(base));
+        let bytes: Arc<[u8]> = encode_document(&plain, base_bytes.as_deref().map(Vec::as_slice))
             .inspect_err(|error| tracing::warn!(%error, "cannot compress a document"))
             .ok()?
             .into();
-        let base = base.map(|(base, _)| base);
-        self.encoded.push_front(Encoded { id, asked_base, base, bytes: bytes.clone() });
+        let base = base.filter(|_| base_bytes.is_some());
+        self.encoded.push_front(Encoded { id, base, bytes: bytes.clone() });
         self.encoded.truncate(ENCODED_DOCUMENTS_MAX);
         Some((base, bytes))
     }
@@ -296,6 +300,14 @@ impl Shelf {
                 documents.truncate(SEED_DOCUMENTS_MAX);
                 Some(bytes)
             }
+        }
+    }
+
+    /// Whether there is a document of this name.
+    fn has(&self, id: DocumentId) -> bool {
+        match self {
+            Shelf::Device { documents, .. } => documents.has(id),
+            Shelf::Seed { documents, .. } => documents.iter().any(|(known, _)| *known == id),
         }
     }
 

@@ -26,8 +26,6 @@ mod uploads;
 pub use bucket::Bucket;
 pub use pace::{Caps, Carried, Pace, Traffic};
 pub use peers::Peers;
-pub use picker::Picker;
-pub use spread::Spread;
 pub use swarm::{Ask, Swarm, Tally};
 pub use swarms::Swarms;
 pub use uploads::{Chooser, Grant, Uploads};

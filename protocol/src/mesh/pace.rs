@@ -95,9 +95,8 @@ enum Noticed {
 }
 
 impl Noticed {
-    /// What is noticed in one direction, as far as the `other` makes way for it too: what others are sent is
-    /// acknowledged the other way. A little beside what goes there, as hosts say of themselves all the time, is no
-    /// reason.
+    /// What others have in one direction counts in the `other` too, for what they are sent is acknowledged there. Not
+    /// where it is little beside what goes there, as is what hosts say of themselves all the time.
     fn across(self, carried: Carried, other: Carried) -> Self {
         let others_bytes = carried.all_bytes.saturating_sub(carried.own_bytes);
         if self == Noticed::Most && others_bytes >= other.all_bytes / NOTICED_PART { self } else { Noticed::Nobody }
@@ -168,11 +167,6 @@ impl Pace {
         let up = self.up.bucket.ready_at().filter(|_| sends);
         let down = self.down.bucket.ready_at().filter(|_| asks);
         up.into_iter().chain(down).min()
-    }
-
-    /// Whether it is quiet.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
     }
 
     /// Whether it keeps out of the way of others.

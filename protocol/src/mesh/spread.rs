@@ -7,7 +7,7 @@
 //! lies, gets few. What was kept for long is entrusted to another once nothing else is left. What the seed
 //! never sent, and only some claim to hold, is sent all the same: they may have it from an older release, or boast.
 
-use super::Picker;
+use super::picker::Picker;
 use crate::bitmap::Bitmap;
 use crate::id::PeerId;
 use crate::rng::Rng;
@@ -20,6 +20,9 @@ const PROMISE: Span = Span::from_secs(10);
 /// A chunk that its receiver announced, and nobody else within this time, is given to another as well. A device
 /// with 24 askers on a slow link passes a chunk on within three seconds.
 const KEPT_FOR_LONG: Span = Span::from_secs(5);
+
+/// Entries of the queues that no longer count, beyond as many as those that do.
+const SETTLED_MAX: usize = 64;
 
 /// Which chunks of one release are out, announced or promised.
 #[derive(Debug)]
@@ -199,12 +202,24 @@ impl Spread {
 
     fn entrust(&mut self, index: u32, to: PeerId, now: Time) {
         self.unsent.remove(index);
+        self.settle(index);
         self.entrusted.insert(index, Trust { to, sent: now, announced: false });
         let receiver = self.receivers.entry(to).or_default();
         receiver.given += 1;
         receiver.kept += 1;
         self.order.push_back((now, index));
         self.promises.push_back((now, index));
+        self.sweep();
+    }
+
+    /// Keeps both queues from growing behind a chunk that is kept for ever, while others are refused and chosen again.
+    fn sweep(&mut self) {
+        let Self { order, promises, entrusted, .. } = self;
+        if order.len() > 2 * entrusted.len() + SETTLED_MAX {
+            let counts = |(sent, index): &(Time, u32)| entrusted.get(index).is_some_and(|trust| trust.sent == *sent);
+            order.retain(counts);
+            promises.retain(counts);
+        }
     }
 
     /// A chunk is no longer entrusted to anybody.

@@ -25,6 +25,7 @@ const ANNOUNCE_AFTER: Span = Span::from_millis(60);
 const NEWS_COPIES_MAX: u16 = 1;
 /// What is no news may wait so long for something that is.
 const ANNOUNCE_COMMON_AFTER: Span = Span::from_secs(2);
+
 /// Something to say to a peer about this release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -167,6 +168,11 @@ impl Swarm {
                 .is_some_and(|source| source.credit > 0 || source.in_flight.contains(index) || source.is_late())
     }
 
+    /// Whether a peer has told what it holds.
+    pub fn knows(&self, peer: PeerId) -> bool {
+        self.sources.get(peer).is_some()
+    }
+
     /// A peer tells all that it holds.
     pub fn peer_holds(&mut self, peer: PeerId, role: Role, held: Bitmap, now: Time) {
         let (len, load_aware) = (held.len(), self.strategy.load_aware);
@@ -223,6 +229,9 @@ impl Swarm {
             spread.peer_left(peer);
         }
         let Some(mut source) = self.sources.remove(peer) else { return };
+        if source.touched {
+            self.touched.retain(|waits| *waits != peer);
+        }
         if source.role == Role::Device {
             source.held.iter().for_each(|index| self.count_loss(index));
         }

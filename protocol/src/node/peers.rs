@@ -161,6 +161,11 @@ impl Node {
     pub(super) fn peer_holds(&mut self, now: Time, from: PeerId, role: Role, told: &Holdings) {
         let Some(swarm) = self.swarms.get_mut(told.release) else { return };
         let chunks = swarm.held().len();
+        // A few bytes can say that all is held or nothing, and each chunk is then looked at: who says so again and
+        // again is not heard for ever.
+        if swarm.knows(from) && !self.peers.may_answer(from, chunks.into(), now) {
+            return;
+        }
         let held = match told.held.as_slice() {
             [] => Some(Bitmap::full(chunks)),
             bytes => Bitmap::from_bytes(chunks, bytes),

@@ -28,14 +28,13 @@ impl Sim<'_> {
         let agree = || self.must_agree().all(is_current);
         // Whoever has applied what was withdrawn since stays there.
         let converged = || self.must_converge().all(|host| host.applied() >= newest) && agree();
-        // Unless the first of them knows of a contradiction they all have to converge. Most often one has not yet, and
-        // that is seen sooner than what all know.
-        let knows = || self.must_agree().next().is_some_and(|host| host.equivocation().is_some());
+        // If the first of them knows of no contradiction, all do only if there is none, and that is seen soonest.
+        let first_knows = self.must_agree().next().is_some_and(|host| host.equivocation().is_some());
         self.world_left == 0
-            && (knows() || converged())
+            && (first_knows || converged())
             && match self.contradicted() {
-                None => converged(),
-                Some(version) => self.must_agree().all(|host| host.equivocation() == Some(version)),
+                None => !first_knows || converged(),
+                Some(version) => first_knows && self.must_agree().all(|host| host.equivocation() == Some(version)),
             }
     }
 

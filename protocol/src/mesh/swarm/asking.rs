@@ -45,7 +45,7 @@ impl Swarm {
         asks
     }
 
-    /// The next moment at which `asks` or `announcement` may have something to say though nothing happened.
+    /// The next moment at which `asks_within` or `announcement` may have something to say though nothing happened.
     pub fn wakeup(&self) -> Option<Time> {
         let spread = self.spread.as_ref().and_then(Spread::wakeup);
         [self.review_at, spread, self.announce_at].into_iter().flatten().min()
@@ -155,7 +155,7 @@ impl Swarm {
         (!indexes.is_empty()).then_some(Ask::Chunks(indexes))
     }
 
-    /// With nothing in flight and nothing arriving, the first seed that can is asked by name.
+    /// With nothing arriving for long enough, whatever devices owe it, the first seed that can is asked by name.
     fn ask_seed_by_name(&mut self, budget: &mut Bucket, now: Time, rng: &mut Rng) -> Option<(PeerId, Ask)> {
         if !budget.allows() || self.starves_at().is_none_or(|at| now < at) {
             return None;
