@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Bytes that are kept: of what a class passes on, nearly all is asked for again before so much else was.
-const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What a chunk takes beside its own bytes, about.
 const ENTRY_BYTES: usize = 128;
 

@@ -42,6 +42,8 @@ def peer(role, file):
         "listen_interfaces": f"0.0.0.0:{PORT}", "enable_dht": False, "enable_lsd": True, "enable_upnp": False,
         "enable_natpmp": False, "enable_outgoing_utp": False, "enable_incoming_utp": False,
         "allow_multiple_connections_per_ip": True, "unchoke_slots_limit": 20, "alert_mask": 0,
+        # Two that dial each other at once may both give up, and would wait for a minute.
+        "min_reconnect_time": 1,
     })
     parameters = libtorrent.add_torrent_params()
     parameters.ti = libtorrent.torrent_info(file)
