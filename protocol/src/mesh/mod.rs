@@ -2,8 +2,8 @@
 //!
 //! This wing knows chunks by their index in a release's chunk list and never touches bytes, keys or
 //! manifests. A [`Swarm`] is one release as this node and its peers hold it, and [`Swarms`] are all in
-//! which the node takes part; [`Uploads`] is what peers have asked of this node; [`Spread`] is how a seed
-//! chooses what to send to a peer that leaves the choice to it; [`Picker`] orders chunks by rarity;
+//! which the node takes part; [`Uploads`] is what peers have asked of this node; `spread` is how a seed
+//! chooses what to send to a peer that leaves the choice to it; `picker` orders chunks by rarity;
 //! [`Pace`] says how fast. Methods return what should be said or done; `node.rs` turns that into outputs.
 //!
 //! The policy in one breath: a device asks its fellow devices for chunks that they announced, rarest
