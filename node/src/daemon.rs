@@ -3,7 +3,7 @@
 //! thing to happen.
 
 use crate::control::{Control, Request};
-use crate::dialler::Dialler;
+use crate::dialler::{Dialler, SEED_CONNECTIONS};
 use crate::discovery::{Advertisement, Discovery};
 use crate::meter::Meter;
 use crate::net::{Happening, Network};
@@ -34,8 +34,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// A repository is looked at this often, which costs one call to the system; a publish waits half of it.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// Connections beyond a device's peers: its school, and a second one while two are sorted out.
-pub const SEED_CONNECTIONS: usize = 4;
 /// Slices of documents that one peer may have asked for and not yet been sent.
 const SLICES_WAITING_MAX: u32 = 8;
 

@@ -1,6 +1,5 @@
 //! Whom to dial, and when again: peers that were discovered and addresses that a person named.
 
-use crate::daemon::SEED_CONNECTIONS;
 use crate::discovery::Found;
 use crate::net::{Network, TransportId};
 use protocol::limits::{PEERS_MAX, SEED_PEERS_MAX};
@@ -17,6 +16,8 @@ const YIELD: Duration = Duration::from_secs(2);
 /// The first wait before an address is dialled again; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// Connections beyond a device's peers: its school, and a second one while two are sorted out.
+pub const SEED_CONNECTIONS: usize = 4;
 /// Discovered peers remembered.
 const KNOWN_MAX: usize = 1024;
 

@@ -13,7 +13,7 @@ mod theirs;
 
 use known::{KNOWN, Known};
 use ours::Ours;
-use protocol::trust::{Freshness, Role};
+use protocol::trust::Freshness;
 use std::collections::BTreeMap;
 use std::thread;
 use tests::forger::choices::Choices;
@@ -80,13 +80,12 @@ fn judge(case: &Case) -> Outcome {
     for (step, served) in case.steps.iter().enumerate() {
         let (ours_now, theirs_now) = (ours.judge(served, &case.paths), theirs.judge(served, &case.paths));
         let root = &ours.set().root().body;
-        let revoked = |role| !first.keys_of(&role).is_subset(&root.keys_of(&role));
         let difference = Difference {
             freshness: case.is_dated().then(|| ours.freshness(served)).flatten(),
             step,
             was_refused,
             root_changed: first != *root,
-            keys_revoked: revoked(Role::Timestamp) || revoked(Role::Snapshot),
+            keys_revoked: ours.keys_revoked,
             ..Difference::of(case, &ours_now, &theirs_now)
         };
         if difference.is_of_the_refresh() {

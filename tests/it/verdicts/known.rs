@@ -68,7 +68,10 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "a key type that is not the scheme's: we look at both, they look at the scheme",
-        explains: |difference| difference.was_done("/keytype") && difference.we_refused("of the keys that may sign"),
+        explains: |difference| {
+            let unsigned = ["of the keys that may sign", "is not over these bytes"];
+            difference.was_done("/keytype") && unsigned.iter().any(|words| difference.we_refused(words))
+        },
     },
     Known {
         name: "a blank after a key: they cut it off",
@@ -80,7 +83,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "delegated roles, which they ask for anew at each refresh, and we only if the snapshot names others",
         explains: |difference| {
-            let gone = ["not found", "does not match snapshot pin", "IntegrityMismatch"];
+            let gone = ["not found", "does not match snapshot pin", "IntegrityMismatch", "Malformed"];
             difference.step > 0
                 && difference.path.is_some_and(|path| difference.ours.found[path].is_ok())
                 && gone.iter().any(|words| difference.they_refused(words))

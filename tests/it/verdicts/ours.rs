@@ -16,6 +16,8 @@ pub struct Ours {
     set: TrustedSet,
     /// The file of each role that was taken last.
     taken: BTreeMap<Role, Arc<Vec<u8>>>,
+    /// Whether a root that came revoked keys of the timestamp or the snapshot.
+    pub keys_revoked: bool,
 }
 
 /// The file that was refused, and why.
@@ -23,7 +25,11 @@ type Refused = (String, String);
 
 impl Ours {
     pub fn new(root: &[u8]) -> Result<Ours, String> {
-        TrustedSet::from_root(root).map(|set| Ours { set, taken: BTreeMap::new() }).map_err(|why| in_words(&why))
+        TrustedSet::from_root(root).map(Ours::of).map_err(|why| in_words(&why))
+    }
+
+    fn of(set: TrustedSet) -> Ours {
+        Ours { set, taken: BTreeMap::new(), keys_revoked: false }
     }
 
     pub fn set(&self) -> &TrustedSet {
@@ -39,7 +45,7 @@ impl Ours {
 
     /// How fresh the newest set is, if all of it is served.
     pub fn freshness(&self, served: &Served) -> Option<Freshness> {
-        let mut whole = Ours { set: self.set.clone(), taken: BTreeMap::new() };
+        let mut whole = Ours::of(self.set.clone());
         while let Some(need) = whole.set.needs().into_iter().next() {
             whole.take(&need, served).ok()?;
         }
@@ -52,10 +58,13 @@ impl Ours {
         while let Some(version) = self.set.root().version.checked_add(1) {
             let next = Role::Root.file_name(Some(version));
             let Some(bytes) = served.get(&next) else { break };
+            let before = self.set.root().body.clone();
             // One that was there before is as good as none.
             if self.set.offer(&Role::Root, bytes).map_err(|why| (next, in_words(&why)))? == Accepted::AlreadyKnown {
                 break;
             }
+            let revoked = |role| !before.keys_of(&role).is_subset(&self.set.root().body.keys_of(&role));
+            self.keys_revoked |= revoked(Role::Timestamp) || revoked(Role::Snapshot);
         }
         self.take(&Need { role: Role::Timestamp, version: None, bytes_max: 0 }, served)?;
         while let Some(need) = self.set.needs().into_iter().find(|need| need.role <= Role::Targets) {
