@@ -58,7 +58,7 @@ enum Verb {
 #[derive(Args)]
 struct HistoriesArgs {
     /// How many, on all cores
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     histories: u64,
     /// The number of the first, which is its rng_seed
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -105,7 +105,20 @@ struct RunArgs {
 /// in turn, and without them it waits for the page table at every one.
 const HUGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
+/// A reader that leaves, or a full disk behind standard output, is no bug.
+fn end_where_nothing_can_be_printed() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(why) = panic.payload_as_str().filter(|why| why.starts_with("failed printing to stdout")) {
+            eprintln!("homeroom-sim: {why}");
+            std::process::exit(2);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_where_nothing_can_be_printed();
     let cli = Cli::parse();
     if std::env::var_os(HUGE_PAGES.0).is_none() {
         // Returns only if it fails; then it goes on as it is.
@@ -196,7 +209,8 @@ fn replay(dir: &Path) -> anyhow::Result<bool> {
 
 fn histories(verb: &str, history: fn(u64) -> Scenario, args: &HistoriesArgs) -> anyhow::Result<bool> {
     let HistoriesArgs { histories, first, trace } = args;
-    let last = first.saturating_add((*histories).max(1) - 1);
+    let last = first.checked_add(histories - 1).filter(|last| *last < u64::MAX);
+    let last = last.context("there are not so many rng_seeds from --first on; name a lower one")?;
     let failed = in_parallel(*first..=last, |rng_seed| {
         let outcome = simulator::run(&history(rng_seed), rng_seed);
         outcome.failed().then_some(outcome)

@@ -5,7 +5,7 @@
 use crate::fault::{Fault, Partition, Troubles, Whom};
 use crate::units;
 use protocol::content::version::Version;
-use protocol::limits::CHUNK_BYTES_MAX;
+use protocol::limits::{CHUNK_BYTES_MAX, CHUNKS_MAX};
 use protocol::mesh::Strategy;
 use protocol::time::Span;
 use serde::{Deserialize, Serialize};
@@ -408,6 +408,12 @@ impl Scenario {
             if release.chunk_bytes > u64::from(CHUNK_BYTES_MAX) {
                 return wrong("chunk", format!("a chunk has at most {CHUNK_BYTES_MAX} bytes"));
             }
+            if release.at > self.until {
+                return wrong("at", "it must come before `until`, when the run ends".to_owned());
+            }
+            if release.chunks > CHUNKS_MAX {
+                return wrong("chunks", format!("a release has at most {CHUNKS_MAX} chunks"));
+            }
             if release.chunks == 0 || release.files == 0 || release.files > release.chunks {
                 return wrong("files", "there must be at least one file, and a chunk for each".to_owned());
             }
@@ -475,6 +481,11 @@ mod tests {
             (with("[[assignment]]\nversion = \"0.9\"\nat = \"5s\""), "assignment.version"),
             (with("[[rotation]]\nkeys = []\nat = \"5s\""), "rotation.keys"),
             (refusal(&SMALL.replace("schema = 1", "schema = 1\nsigners = 0")), "signers"),
+            (with("[[release]]\nversion = \"2.0\"\nat = \"2h\"\nchunks = 1\nchunk = \"1KiB\""), "before `until`"),
+            (
+                with("[[release]]\nversion = \"2.0\"\nat = \"5s\"\nchunks = 1700001\nchunk = \"1KiB\""),
+                "at most 1700000",
+            ),
             (with("[[release]]\nversion = \"0.9\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\""), "release 0.9: at"),
             (with("[[release]]\nversion = \"2.0\"\nat = \"5s\"\nchunks = 1\nchunk = \"1KiB\"\nfiles = 2"), "files"),
         ];

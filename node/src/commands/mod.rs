@@ -123,8 +123,21 @@ impl HomeArgument {
     }
 }
 
+/// A reader that leaves, or a full disk behind standard output, is no bug.
+fn end_where_nothing_can_be_printed() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(why) = panic.payload_as_str().filter(|why| why.starts_with("failed printing to stdout")) {
+            eprintln!("homeroom: {why}");
+            std::process::exit(1);
+        }
+        usual(panic);
+    }));
+}
+
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
+    end_where_nothing_can_be_printed();
     let verb = Arguments::parse().verb;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

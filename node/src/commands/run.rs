@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))]
     listen: SocketAddr,
     /// A peer to connect to, beside those that mDNS finds; can be repeated
-    #[arg(long = "peer", value_name = "HOST:PORT")]
+    #[arg(long = "peer", value_name = "HOST:PORT", value_parser = host_and_port)]
     peers: Vec<String>,
     /// Do not look for peers by mDNS
     #[arg(long)]
@@ -109,6 +109,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let daemon = Daemon::start(place, options, Reporter::start(json).context("cannot start")?).await?;
         daemon.run(told_to_stop(stop_with_stdin)?).await
     })
+}
+
+/// A peer as it is named: whether there is such a host turns out when it is dialled.
+fn host_and_port(text: &str) -> Result<String, &'static str> {
+    let named = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_named = text.rsplit_once(':').is_some_and(named);
+    is_named.then(|| text.to_owned()).ok_or("a peer is a host and a port, such as 192.168.1.7:46637")
 }
 
 /// Reads a rate such as `20Mbit`.

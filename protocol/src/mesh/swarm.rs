@@ -12,7 +12,7 @@ use super::spread::Spread;
 use super::{Role, Strategy};
 use crate::bitmap::Bitmap;
 use crate::id::{ChunkRef, ManifestId, PeerId};
-use crate::limits::ANNOUNCED_CHUNKS_MAX;
+use crate::limits::{ANNOUNCED_CHUNKS_MAX, CHUNK_BYTES_AVERAGE};
 use crate::rng::Rng;
 use crate::time::{Span, Time};
 use std::sync::Arc;
@@ -166,6 +166,13 @@ impl Swarm {
                 .sources
                 .get(peer)
                 .is_some_and(|source| source.credit > 0 || source.in_flight.contains(index) || source.is_late())
+    }
+
+    /// The bytes that were counted when a chunk was asked of a peer: its own, or as many as chunks have on average
+    /// where the peer chose it.
+    pub fn counted_bytes(&self, peer: PeerId, index: u32) -> u64 {
+        let named = self.sources.get(peer).is_some_and(|source| source.in_flight.contains(index));
+        if named { self.chunk_bytes(index) } else { CHUNK_BYTES_AVERAGE.into() }
     }
 
     /// Whether a peer has told what it holds.

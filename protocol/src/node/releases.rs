@@ -228,8 +228,10 @@ impl Node {
             Verdict::WrongBytes => self.ban(from, format!("sent wrong bytes for chunk {index}")),
             Verdict::Stored => {
                 let Some(swarm) = self.swarms.get_mut(release) else { return };
-                // What compression saved was asked for, and did not come.
-                self.pace.down().give_back(swarm.chunk_bytes(index).saturating_sub(bytes));
+                // What was counted when it was asked for is set right: compression saves, and credit is a guess.
+                let counted_bytes = swarm.counted_bytes(from, index);
+                self.pace.down().give_back(counted_bytes.saturating_sub(bytes));
+                self.pace.down().spend(bytes.saturating_sub(counted_bytes));
                 let asks = swarm.arrived(from, index, bytes, now);
                 super::say(&mut self.outputs, release, asks);
             }

@@ -60,8 +60,8 @@ struct Cli {
 #[derive(clap::Args)]
 struct Options {
     /// How often to run it
-    #[arg(long, default_value_t = 1)]
-    runs: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
     /// Tell the result as JSON
     #[arg(long)]
     json: bool,
@@ -84,7 +84,7 @@ struct Options {
     #[arg(long, value_name = "SECONDS")]
     idle: Option<u64>,
     /// Run the scenario in virtual time too, at the measured rate, with so many rng_seeds
-    #[arg(long, value_name = "RNG_SEEDS")]
+    #[arg(long, value_name = "RNG_SEEDS", value_parser = clap::value_parser!(u64).range(1..))]
     compare_sim: Option<u64>,
     /// Let these programs bring the same file to the same laptops afterwards, one after the other
     #[arg(long, value_name = "PROGRAMS", value_delimiter = ',')]
@@ -155,6 +155,7 @@ fn measure(file: &Path, options: &Options) -> anyhow::Result<()> {
     } else {
         table::summary(&report);
     }
+    anyhow::ensure!(report.median_ratio.is_some(), "in some run a laptop never held the release");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::outcome::{Report, Run, median};
 const MB: f64 = 1e6;
 
 /// One run, as soon as it has ended.
-pub fn run(number: usize, run: &Run) {
+pub fn run(number: u64, run: &Run) {
     let rate = run.link_bits_per_s / 1e6;
     println!("run {number}: links carry {rate:.1} Mbit/s; all had met after {:.1} s", run.meet_s);
     for release in &run.releases {
