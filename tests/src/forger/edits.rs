@@ -310,6 +310,7 @@ fn targets(document: &mut Document, choices: &mut Choices) -> Option<String> {
     let path = *choices.pick(&super::history::PATHS);
     let here: Vec<String> = files.keys().cloned().collect();
     let some = here.get(choices.below(here.len().max(1)))?.clone();
+    files[&some].as_object()?;
     Some(match choices.below(7) {
         0 => {
             files.insert(path.to_owned(), json!({ "length": 7, "hashes": { "sha256": "77".repeat(32) } }));
@@ -328,7 +329,11 @@ fn targets(document: &mut Document, choices: &mut Choices) -> Option<String> {
             format!("no proper hash of {some}")
         }
         4 => {
-            files.get_mut(&some)?["hashes"]["sha256"] = json!(choices.pick(&["", "zz", "00"]));
+            let hashes = &mut files.get_mut(&some)?["hashes"];
+            if !hashes.is_object() {
+                *hashes = json!({}); // Something else was done to it before.
+            }
+            hashes["sha256"] = json!(choices.pick(&["", "zz", "00"]));
             format!("a wrong hash of {some}")
         }
         5 => {
