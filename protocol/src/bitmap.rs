@@ -143,6 +143,9 @@ mod tests {
             prop_assert_eq!(bitmap.iter_from(70).collect::<Vec<_>>(), model.range(70..).copied().collect::<Vec<_>>());
             prop_assert_eq!(bitmap.count() as usize, model.len());
             prop_assert_eq!(Bitmap::from_bytes(len, &bitmap.to_bytes()), Some(bitmap));
+            let mut all = Bitmap::new(len);
+            (0..len).for_each(|index| assert!(all.insert(index)));
+            prop_assert_eq!(Bitmap::full(len), all);
         }
     }
 

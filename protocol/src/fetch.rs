@@ -89,8 +89,9 @@ impl Fetch {
         self.from.is_none() || self.deadline <= now
     }
 
-    /// Whom to ask first or next, in order of preference, and before any for a second time; those to be spared only if there is nobody else, once the
-    /// others had their time, or where some of them do not answer and the rest do not have it.
+    /// Whom to ask first or next, in order of preference, and before any for a second time; those to be spared only if
+    /// there is nobody else, once the others had their time, or where some of them do not answer and the rest do not have
+    /// it.
     pub fn ask(&mut self, willing: &[PeerId], spared: &[PeerId], now: Time) -> Option<(PeerId, WantDocument)> {
         if let Some(late) = self.from {
             self.bench(late, now);

@@ -96,7 +96,7 @@ enum Noticed {
 
 impl Noticed {
     /// What others have in one direction counts in the `other` too, for what they are sent is acknowledged there. Not
-    /// where it is little beside what goes there, as is what hosts say of themselves all the time.
+    /// where it is little beside what goes there.
     fn across(self, carried: Carried, other: Carried) -> Self {
         let others_bytes = carried.all_bytes.saturating_sub(carried.own_bytes);
         if self == Noticed::Most && others_bytes >= other.all_bytes / NOTICED_PART { self } else { Noticed::Nobody }

@@ -329,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_is_chosen_announced_and_refused_without_end_behind_one_that_is_kept() {
+        let mut spread = Spread::new(&Bitmap::full(2));
+        let mut rng = Rng::new(&[3; 32], 0, "test");
+        let kept = spread.choose(ANN, 2, |_| true, Time(0), &mut rng).unwrap();
+        spread.gain(kept, ANN);
+        for round in 1..10_000 {
+            let index = spread.choose(BOB, 2, |_| true, Time(round), &mut rng).unwrap();
+            spread.gain(index, BOB);
+            spread.lose(index);
+        }
+        let longest = spread.order.len().max(spread.promises.len());
+        assert!(longest <= 2 * 2 + SETTLED_MAX, "{longest}");
+    }
+
+    #[test]
     fn a_chunk_that_its_receiver_keeps_to_itself_is_given_to_another_in_the_end() {
         let mut spread = Spread::new(&Bitmap::full(3));
         choose_all(&mut spread, ANN, Time(0));
